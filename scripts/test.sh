@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# All checks: ruff, mypy, pytest. Arguments go to pytest.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+scripts/setup.sh '[dev]'
+.venv/bin/ruff check .
+.venv/bin/ruff format --check .
+.venv/bin/mypy
+.venv/bin/pytest "$@"
