@@ -1,0 +1,146 @@
+r"""Times this project's attacks beside foolbox's, and its own choices.
+
+    python -m dim_tf.benchmark --model=saved_models/dim --num_examples=100
+    python -m dim_tf.benchmark --subject=stack
+    python -m dim_tf.benchmark --subject=inference --model=saved_models/dim
+
+`attacks`: every attack of the paper that foolbox can run on TensorFlow, ours
+and foolbox's in turn, on the same test images. Rows go to the output file as
+they come, and those that are there already are not made again.
+`stack`: a training step of the ten autoencoders as one stack, as ten separate
+Keras models, and as a loop over ten inside one compiled step.
+`inference`: one image through the SavedModel, at the median.
+"""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+import rich.console
+import rich.table
+import tensorflow as tf
+
+from dim_tf import config
+from dim_tf import data
+from dim_tf import entry
+from dim_tf import models
+from dim_tf.benchmarking import attacks
+from dim_tf.benchmarking import stack
+from dim_tf.benchmarking import timing
+from dim_tf.models import dim
+from dim_tf.models import saving
+from dim_tf.reporting import benchmarks
+from dim_tf.reporting import cards
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchmarkConfig:
+    """What to time."""
+
+    subject: str = config.setting(
+        "attacks", "What to time.", choices=("attacks", "stack", "inference")
+    )
+    model: str = config.setting(
+        "dim", "Name or folder of the model, for attacks and inference."
+    )
+    num_examples: int = config.setting(
+        100, "Test images attacked at once, the first ones.", minimum=1
+    )
+    only: str = config.setting(
+        "", "Comma-separated names of attacks; empty: all that are comparable."
+    )
+    xla: bool = config.setting(
+        True, "Compile our attacks with XLA: for dense nets, not the CNN."
+    )
+    seconds_limit: float = config.setting(
+        5.0, "Rounds of an attack end once both took this long.", minimum=0
+    )
+    output: str = config.setting(
+        "", "JSON file of rows; empty: results/benchmark/<model>.json."
+    )
+    batch_size: int = config.setting(
+        128, "Images per training step, for the stack.", minimum=1
+    )
+    rounds: int = config.setting(
+        200, "How often the stack or inference is timed.", minimum=1
+    )
+
+    def __post_init__(self):
+        config.validate(self)
+        unknown = set(self.attack_names) - set(attacks.comparable())
+        if unknown:
+            raise ValueError(
+                f"--only={self.only}: {', '.join(sorted(unknown))} not among "
+                f"{', '.join(attacks.comparable())}"
+            )
+
+    @property
+    def attack_names(self) -> tuple[str, ...]:
+        names = tuple(filter(None, self.only.split(",")))
+        return names or attacks.comparable()
+
+
+def attack_rows(
+    settings: BenchmarkConfig, dataset: data.DataConfig
+) -> list[dict]:
+    """Fills the output file; returns all its rows."""
+    folder = models.find(settings.model)
+    card = saving.read_card(folder)
+    output = pathlib.Path(
+        settings.output or f"results/benchmark/{card['model']}.json"
+    )
+    examples = data.load(dataset, "test").take(slice(settings.num_examples))
+    return attacks.fill(
+        output,
+        settings.attack_names,
+        attacks.subject(models.load_outputs(folder), examples),
+        card["weights_digest"],
+        jit_compile=settings.xla,
+        seconds_limit=settings.seconds_limit,
+    )
+
+
+def inference_seconds(settings: BenchmarkConfig) -> dict[str, np.ndarray]:
+    """Seconds of one image through the SavedModel's signature."""
+    folder = models.find(settings.model)
+    model = models.load_outputs(folder)
+    version = saving.export(model, saving.read_card(folder), folder)
+    signature = tf.saved_model.load(str(version)).signatures["serving_default"]
+    image = tf.zeros((1, 28, 28, 1))
+    name = f"{version}, one image"
+    return timing.interleaved(
+        {name: lambda: signature(images=image)["label"].numpy()},
+        settings.rounds,
+    )
+
+
+def _print_seconds(seconds: dict[str, np.ndarray]) -> None:
+    table = rich.table.Table("what", "median ms", "relative to the first")
+    first = next(iter(seconds.values()))
+    for name, values in seconds.items():
+        # The median of ratios within a round: a slow moment cancels out.
+        ratio = float(np.median(values / first))
+        table.add_row(name, f"{np.median(values) * 1e3:.2f}", f"{ratio:.2f}")
+    rich.console.Console().print(table)
+
+
+def main(argv: list[str]) -> None:
+    if argv:
+        raise ValueError(f"benchmark takes flags only, got {argv[0]!r}")
+    settings = config.from_flags(BenchmarkConfig)
+    if settings.subject == "attacks":
+        rows = attack_rows(settings, config.from_flags(data.DataConfig))
+        print(cards.to_markdown(benchmarks.attacks_table(rows)), end="\n\n")
+        print(cards.to_markdown(benchmarks.summary_table(rows)))
+    elif settings.subject == "stack":
+        sizes = config.from_flags(dim.DimConfig)
+        _print_seconds(
+            stack.time_steps(sizes, settings.batch_size, settings.rounds)
+        )
+    else:
+        _print_seconds(inference_seconds(settings))
+
+
+if __name__ == "__main__":
+    config.define_flags(BenchmarkConfig, data.DataConfig, dim.DimConfig)
+    entry.run(main)

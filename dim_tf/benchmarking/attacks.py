@@ -1,0 +1,257 @@
+"""Our attacks beside foolbox's own: seconds, strength, share of the model.
+
+Both attack the same images, those that the model classifies correctly, with
+the same hyper-parameters, and from the same starting points where they need
+some. foolbox gets the Keras model as its documentation says, eagerly.
+"""
+
+import dataclasses
+import functools
+import inspect
+import json
+import pathlib
+import time
+from collections.abc import Callable
+from collections.abc import Iterable
+from typing import Any
+
+import foolbox
+import keras
+import numpy as np
+import rich.progress
+import tensorflow as tf
+
+from dim_tf import attacks
+from dim_tf import data
+from dim_tf import models
+from dim_tf.attacks import suite
+from dim_tf.attacks.flexible import Flexible
+from dim_tf.evaluation import counting
+from dim_tf.evaluation import protocol
+
+# Where the comparison departs from the suite, for both sides alike: fewer
+# steps of what is long, and the one schedule of DDN that foolbox still has.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "l2_ddn": {"schedule": "cosine"},
+    "l2_carlini_wagner": {"binary_search_steps": 3, "steps": 60},
+    "l1_ead": {"binary_search_steps": 3, "steps": 60},
+    "l2_brendel_bethge": {"steps": 30},
+    "linf_brendel_bethge": {"steps": 30},
+    "l1_brendel_bethge": {"steps": 30},
+    "l0_brendel_bethge": {"steps": 30},
+    "l2_boundary": {"steps": 300},
+    "l2_ls_contrast": {"steps": 200},
+    "l2_gaussian_blur": {"steps": 200},
+    "l2_blended_uniform": {"steps": 200, "directions": 50},
+}
+# foolbox's Pointwise attack does not run on TensorFlow, and its flexible
+# attacks do the same in Linf as in L2.
+_LEFT_OUT = ("l0_pointwise_x10",)
+
+
+def comparable() -> tuple[str, ...]:
+    """Names of the suite's attacks that foolbox can run on TensorFlow."""
+    return tuple(
+        name
+        for name, spec in suite.PAPER.items()
+        if name not in _LEFT_OUT
+        and not (spec.norm == "linf" and isinstance(spec.attack, Flexible))
+    )
+
+
+def stock_attack(attack):
+    """foolbox's attack of the same name and hyper-parameters."""
+    kind = getattr(foolbox.attacks, type(attack).__name__)
+    known = inspect.signature(kind).parameters
+    fields = {
+        field.name: getattr(attack, field.name)
+        for field in dataclasses.fields(attack)
+    }
+    return kind(**{k: value for k, value in fields.items() if k in known})
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """A model and the images to attack it with.
+
+    Attributes:
+        model: images -> dict with `scores`.
+        examples: all images.
+        positions: those that are classified correctly.
+    """
+
+    model: keras.Model
+    examples: data.Examples
+    positions: np.ndarray
+
+    @functools.cached_property
+    def classifier(self) -> foolbox.TensorFlowModel:
+        return protocol.foolbox_model(models.classifier(self.model))
+
+    @functools.cached_property
+    def starts(self) -> tuple[np.ndarray, np.ndarray]:
+        """Positions that a starting point is found for, and these points."""
+        targets = self.examples.take(self.positions)
+        search = attacks.LinearSearchBlendedUniformNoiseAttack(steps=100)
+        points, _, success = search(
+            self.classifier, targets.images, targets.labels, epsilons=None
+        )
+        good = success.numpy()
+        return self.positions[good], points.numpy()[good]
+
+
+def subject(model: keras.Model, examples: data.Examples) -> Subject:
+    return Subject(model, examples, protocol.attacked(model, examples))
+
+
+def compare(
+    name: str, subject: Subject, *, jit_compile: bool, seconds_limit: float
+) -> dict[str, Any]:
+    """One row of the benchmark.
+
+    Args:
+        name: of an attack in the suite.
+        subject: what is attacked.
+        jit_compile: whether XLA compiles ours.
+        seconds_limit: rounds end once both took this long together.
+    """
+    spec = suite.PAPER[name]
+    settings = SETTINGS.get(name, {})
+    native = dataclasses.replace(
+        spec.attack, jit_compile=jit_compile, **settings
+    )
+    positions, keywords = subject.positions, {}
+    if native.supports_starting_points:
+        positions, points = subject.starts
+        keywords["starting_points"] = tf.constant(points)
+    targets = subject.examples.take(positions)
+    arguments = (tf.constant(targets.images), tf.constant(targets.labels))
+
+    def call(attack, model):
+        return attack(
+            model, *arguments, epsilons=list(spec.epsilons), **keywords
+        )[1]
+
+    stock = stock_attack(native)
+    rivals = {
+        "foolbox": lambda: call(stock, subject.classifier),
+        "native": lambda: call(native, subject.classifier),
+    }
+    seconds, answers, compile_seconds = _race(rivals, seconds_limit)
+    row = {
+        "attack": name,
+        "norm": spec.norm,
+        "settings": repr(native),
+        "batch_size": len(subject.examples),
+        "num_attacked": len(positions),
+        "rounds": len(seconds["native"]),
+        "native_compile_seconds": compile_seconds,
+        "ratio": float(np.median(seconds["foolbox"] / seconds["native"])),
+    }
+    for rival in rivals:
+        outcome = protocol.verify(
+            subject.model,
+            spec.norm,
+            subject.examples,
+            positions,
+            answers[rival],
+        )
+        row[f"{rival}_seconds"] = float(np.median(seconds[rival]))
+        row[f"{rival}_median_distance"] = outcome.median_distance
+        row[f"{rival}_robust_accuracy"] = outcome.robust_accuracy(
+            suite.THRESHOLDS[spec.norm]
+        )
+    counts = _count(functools.partial(call, native), subject)
+    return {**row, **counts}
+
+
+def _race(rivals: dict[str, Callable], seconds_limit: float):
+    """Seconds by rival, their answers, and what compiling the last one took."""
+    answers = {}
+    for name, rival in rivals.items():
+        started = time.perf_counter()
+        answers[name] = rival()
+        first = time.perf_counter() - started
+    seconds: dict[str, list[float]] = {name: [] for name in rivals}
+    while not seconds["native"] or (
+        sum(map(sum, seconds.values())) < seconds_limit
+    ):
+        for name, rival in rivals.items():
+            started = time.perf_counter()
+            rival()
+            seconds[name].append(time.perf_counter() - started)
+    arrays = {name: np.array(values) for name, values in seconds.items()}
+    return arrays, answers, first - float(arrays["native"][0])
+
+
+def _count(call: Callable, subject: Subject) -> dict[str, int]:
+    counter = counting.Counter()
+    call(counter.wrap(models.classifier(subject.model)))
+    forwards, backwards = counter.take()
+    return {"forwards": forwards, "backwards": backwards}
+
+
+def pass_seconds(subject: Subject, jit_compile: bool) -> tuple[float, float]:
+    """Seconds of a compiled forward and backward pass, for one image each.
+
+    Of batches as large as the subject's; an attack's passes at these prices
+    are the floor under its seconds.
+    """
+    images = tf.constant(subject.examples.images)
+    model = subject.classifier
+
+    def gradient(images):
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            total = tf.reduce_sum(tf.square(model(images)))
+        return tape.gradient(total, images)
+
+    medians = []
+    for function in (model, gradient):
+        graph = tf.function(function, jit_compile=jit_compile)
+        graph = graph.get_concrete_function(images)
+        rounds = []
+        for _ in range(30):
+            started = time.perf_counter()
+            graph(images).numpy()
+            rounds.append(time.perf_counter() - started)
+        medians.append(float(np.median(rounds)) / len(images))
+    forward, both = medians
+    return forward, max(both - forward, 0.0)
+
+
+def fill(
+    output: pathlib.Path,
+    names: Iterable[str],
+    subject: Subject,
+    weights_digest: str,
+    *,
+    jit_compile: bool,
+    seconds_limit: float,
+) -> list[dict[str, Any]]:
+    """Makes the rows that the output file lacks, and returns all of it.
+
+    Raises:
+        ValueError: the file holds rows of other weights.
+    """
+    rows = json.loads(output.read_text()) if output.is_file() else []
+    if any(row["weights_digest"] != weights_digest for row in rows):
+        raise ValueError(
+            f"{output} was made with other weights; delete it to start anew"
+        )
+    done = {(row["attack"], row["batch_size"]) for row in rows}
+    batch_size = len(subject.examples)
+    names = [name for name in names if (name, batch_size) not in done]
+    forward, backward = pass_seconds(subject, jit_compile)
+    for name in rich.progress.track(names, "comparing"):
+        row = compare(
+            name, subject, jit_compile=jit_compile, seconds_limit=seconds_limit
+        )
+        floor = row["forwards"] * forward + row["backwards"] * backward
+        row["model_share"] = floor / row["native_seconds"]
+        rows.append({**row, "weights_digest": weights_digest})
+        output.parent.mkdir(parents=True, exist_ok=True)
+        scratch = output.with_suffix(".tmp")
+        scratch.write_text(json.dumps(rows, indent=1) + "\n")
+        scratch.replace(output)
+    return rows

@@ -1,0 +1,138 @@
+"""Reading image files the way MNIST was made."""
+
+import pathlib
+
+import numpy as np
+import PIL.Image
+import PIL.ImageOps
+
+_SIDE = 28
+_DIGIT_SIDE = 20  # MNIST digits fill a 20x20 box, centered by mass in 28x28
+_INK = 0.2  # brighter than this, on black, is part of the digit
+_UNREADABLE = (OSError, ValueError, SyntaxError)
+
+
+def read(path: str | pathlib.Path) -> np.ndarray:
+    """Reads the digits in a PNG, JPEG or NPY file.
+
+    Colors become grey, transparency becomes white, and dark ink on bright
+    paper is inverted to a bright digit on black. Images of exactly 28x28 pixels
+    are then taken as they are; any other size is cropped to the ink, scaled to
+    a longest side of 20 pixels and centered by mass, as MNIST was.
+
+    Args:
+        path: an image file, or an NPY file with one image `(h, w)` or
+            `(h, w, 1)` or several, `(n, h, w)` or `(n, h, w, 1)`; uint8, or
+            float in [0, 1].
+
+    Returns:
+        float32 `(n, 28, 28, 1)` in [0, 1].
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not an image, or nothing on it.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no image file {path}")
+    is_array = path.suffix.lower() == ".npy"
+    images = _read_npy(path) if is_array else _read_picture(path)
+    return np.stack([normalize(image, str(path)) for image in images])[
+        ..., None
+    ]
+
+
+def normalize(image: np.ndarray, name: str = "image") -> np.ndarray:
+    """Makes one grey image look like MNIST.
+
+    Args:
+        image: float32 `(height, width)` in [0, 1], either polarity.
+        name: what to call it in an error.
+
+    Returns:
+        float32 `(28, 28)` in [0, 1].
+
+    Raises:
+        ValueError: the image is blank.
+    """
+    border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+    background = float(np.median(border))
+    # Whatever differs more from the paper is the ink, on grey paper too.
+    if background - image.min() > image.max() - background:
+        image, background = 1.0 - image, 1.0 - background
+    contrast = image.max() - background
+    if contrast < _INK:
+        raise ValueError(f"{name} is blank: there is no digit on it")
+    if image.shape == (_SIDE, _SIDE):
+        return image
+    ink = np.clip((image - background) / contrast, 0.0, 1.0)
+    rows, columns = (np.flatnonzero((ink > _INK).any(axis=k)) for k in (1, 0))
+    ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return _centered(_scaled(ink))
+
+
+def _scaled(ink: np.ndarray) -> np.ndarray:
+    scale = _DIGIT_SIDE / max(ink.shape)
+    height, width = (max(1, round(side * scale)) for side in ink.shape)
+    picture = PIL.Image.fromarray(ink).resize(
+        (width, height), PIL.Image.Resampling.BOX
+    )
+    return np.clip(np.asarray(picture, dtype=np.float32), 0.0, 1.0)
+
+
+def _centered(ink: np.ndarray) -> np.ndarray:
+    canvas = np.zeros((_SIDE, _SIDE), np.float32)
+    corner = []
+    for axis, side in enumerate(ink.shape):
+        mass = ink.sum(axis=1 - axis)
+        center = (mass @ np.arange(side)) / mass.sum() + 0.5
+        corner.append(int(np.clip(round(_SIDE / 2 - center), 0, _SIDE - side)))
+    top, left = corner
+    canvas[top : top + ink.shape[0], left : left + ink.shape[1]] = ink
+    return canvas
+
+
+def _read_picture(path: pathlib.Path) -> np.ndarray:
+    try:
+        with PIL.Image.open(path) as file:
+            picture = PIL.ImageOps.exif_transpose(file)
+            if picture.mode.startswith("I"):  # 16 bits, which convert clips
+                return np.asarray(picture, np.float32)[None] / 65535
+            colors = picture.convert("RGBA")
+    # SyntaxError is what Pillow raises on a broken PNG chunk.
+    except (*_UNREADABLE, PIL.Image.DecompressionBombError) as error:
+        raise ValueError(
+            f"{path} is not a readable PNG, JPEG or NPY image ({error})"
+        ) from error
+    white = PIL.Image.new("RGBA", colors.size, "white")
+    grey = PIL.Image.alpha_composite(white, colors).convert("L")
+    return np.asarray(grey, dtype=np.float32)[None] / np.float32(255)
+
+
+def _read_npy(path: pathlib.Path) -> np.ndarray:
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (*_UNREADABLE, EOFError) as error:
+        raise ValueError(f"{path} is not a readable NPY file") from error
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{path} is not a readable NPY file")
+    if array.ndim > 2 and array.shape[-1] == 1:
+        array = array[..., 0]
+    if array.ndim == 2:
+        array = array[None]
+    if array.ndim != 3 or not array.size:
+        raise ValueError(
+            f"{path} holds an array of shape {array.shape}; expected (h, w), "
+            "(n, h, w) or either with a last axis of 1"
+        )
+    if array.dtype == np.uint8:
+        return array.astype(np.float32) / np.float32(255)
+    if array.dtype.kind not in "bfiu":
+        raise ValueError(f"{path} holds {array.dtype} values, not numbers")
+    array = array.astype(np.float32)
+    if not (array.min() >= 0.0 and array.max() <= 1.0):
+        raise ValueError(
+            f"{path} holds values from {array.min():g} to {array.max():g}; "
+            "expected uint8, or floats in [0, 1]"
+        )
+    return array

@@ -1,0 +1,57 @@
+"""What every command shares: flags in, one-line errors out."""
+
+import sys
+import traceback
+from collections.abc import Callable
+
+from absl import app
+from absl import flags
+from absl import logging
+
+# What bad input, a bad disk or a bad setting raises; anything else is a bug
+# and keeps its traceback, which these show at --verbosity=1.
+_EXPECTED = (ValueError, OSError, ArithmeticError)
+
+
+def run(main: Callable[[list[str]], None]) -> None:
+    """Runs a command's main function under absl.
+
+    Args:
+        main: takes the arguments left after flag parsing.
+    """
+    app.run(lambda argv: _guarded(main, argv), flags_parser=_parse)
+
+
+def _parse(argv: list[str]) -> list[str]:
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        _fail(error, 2)
+    return []
+
+
+def _guarded(main, argv):
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.WARNING)  # absl's own default is INFO
+    try:
+        main(argv[1:])
+    except KeyboardInterrupt:
+        _fail("interrupted; a training resumes from its checkpoint", 130)
+    except Exception as error:
+        if not _is_expected(error):
+            raise
+        if logging.get_verbosity() > logging.INFO:
+            traceback.print_exc()
+        _fail(error, 1)
+
+
+def _is_expected(error: Exception) -> bool:
+    # Commands that need no TensorFlow must not import it for its errors.
+    tensorflow = sys.modules.get("tensorflow")
+    extra = (tensorflow.errors.OpError,) if tensorflow else ()
+    return isinstance(error, _EXPECTED + extra)
+
+
+def _fail(problem, code: int) -> None:
+    print(f"error: {' '.join(str(problem).split())}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,95 @@
+r"""Makes SavedModels from trained models.
+
+    python -m dim_tf.export --model=all
+    python -m dim_tf.export --run_dir=runs/dim
+
+Without --run_dir the SavedModels are made from the weights in saved_models/.
+With it, the model's folder itself is written anew from a run's checkpoints.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Iterable
+from collections.abc import Iterator
+
+import rich.console
+import tensorflow as tf
+
+from dim_tf import config
+from dim_tf import data
+from dim_tf import entry
+from dim_tf import models
+from dim_tf import release
+from dim_tf import training
+from dim_tf.models import saving
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportConfig:
+    """What to export."""
+
+    model: str = config.setting(
+        "all", "Model to export.", choices=("all", *models.MODELS)
+    )
+    run_dir: str = config.setting(
+        "", "Run folder of a finished training; empty: the trained weights."
+    )
+
+    def __post_init__(self):
+        config.validate(self)
+
+
+def export_trained(name: str, folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Exports one model, or all that are there, from `model.keras`.
+
+    Raises:
+        FileNotFoundError: there is nothing to export.
+    """
+    names = [
+        each
+        for each in (models.MODELS if name == "all" else [name])
+        if (folder / each / "card.json").is_file()
+    ]
+    if not names:
+        raise FileNotFoundError(f"no trained model {name!r} in {folder}")
+    for each in names:
+        model = models.load_outputs(folder / each)
+        card = saving.read_card(folder / each)
+        yield saving.export(model, card, folder / each)
+
+
+def export_run(
+    model: str, run_path: pathlib.Path, destination: release.ReleaseConfig
+) -> Iterator[str]:
+    """Writes the model of a finished run; yields lines for the user."""
+    settings = training.read_settings(run_path)
+    if model not in ("all", settings["model"]):
+        raise ValueError(
+            f"{run_path} holds a {settings['model']}, not a {model}"
+        )
+    dataset = config.from_flags(data.DataConfig, defaults=settings)
+    trained = training.restore(run_path, dataset)
+    yield from release.release(trained, destination, dataset)
+
+
+def main(argv: list[str]) -> None:
+    if argv:
+        raise ValueError(f"export takes flags only, got {argv[0]!r}")
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    what = config.from_flags(ExportConfig)
+    destination = config.from_flags(release.ReleaseConfig)
+    lines: Iterable[object]
+    if what.run_dir:
+        lines = export_run(what.model, pathlib.Path(what.run_dir), destination)
+    else:
+        config.reject_flags(data.DataConfig, "there is no --run_dir")
+        folder = pathlib.Path(destination.saved_models)
+        lines = export_trained(what.model, folder)
+    console = rich.console.Console()
+    for line in lines:
+        console.print(str(line), soft_wrap=True)
+
+
+if __name__ == "__main__":
+    config.define_flags(ExportConfig, release.ReleaseConfig, data.DataConfig)
+    entry.run(main)

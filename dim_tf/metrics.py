@@ -1,0 +1,74 @@
+"""What is measured on a model: accuracy, margins, latents."""
+
+import functools
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from dim_tf import data
+
+_BATCH_SIZE = 1_000
+
+
+def outputs(model: keras.Model, images, name: str | None = None) -> np.ndarray:
+    """Applies a model to many images, a batch at a time.
+
+    Args:
+        model: images -> tensor or dict of tensors.
+        images: float32 `(n, 28, 28, 1)`, n > 0.
+        name: which output of a multi-output model, such as `"scores"`.
+
+    Returns:
+        float32 `(n, ...)`.
+    """
+    images = np.asarray(images)
+    size = min(_BATCH_SIZE, len(images))
+    compiled = _compiled(model, name, size)
+    return np.concatenate(
+        [
+            compiled(tf.constant(batch)).numpy()[:valid]
+            for batch, valid in data.padded_batches(images, size)
+        ]
+    )
+
+
+@functools.lru_cache(maxsize=16)  # a model is measured after every epoch
+def _compiled(model, name, batch_size):
+    def call(images):
+        result = model(images, training=False)
+        return result if name is None else result[name]
+
+    batch = tf.TensorSpec((batch_size, *data.IMAGE_SHAPE), tf.float32)
+    return tf.function(call).get_concrete_function(batch)
+
+
+def predictions(model: keras.Model, images) -> np.ndarray:
+    """Predicted classes int64 `(n,)`; -1 where a score is not finite."""
+    scores = outputs(model, images, "scores")
+    finite = np.isfinite(scores).all(axis=1)
+    return np.where(finite, scores.argmax(axis=1), -1)
+
+
+def accuracy(model: keras.Model, examples: data.Examples) -> float:
+    """Share of examples that a multi-output model classifies correctly."""
+    correct = predictions(model, examples.images) == examples.labels
+    return float(correct.mean())
+
+
+def classification(
+    model: keras.Model, examples: data.Examples
+) -> dict[str, float]:
+    """Accuracy and, for each class that occurs, the mean margin of its score.
+
+    The margin of an image is its own class's score less the best other one:
+    negative where it is misclassified.
+    """
+    scores = outputs(model, examples.images, "scores")
+    own = np.arange(data.NUM_CLASSES) == examples.labels[:, None]
+    margins = scores[own] - np.where(own, -np.inf, scores).max(axis=1)
+    result = {"validation/accuracy": accuracy(model, examples)}
+    for label in np.unique(examples.labels):
+        mean = margins[examples.labels == label].mean()
+        result[f"margin/class_{label}"] = float(mean)
+    return result

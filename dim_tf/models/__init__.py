@@ -1,0 +1,200 @@
+"""The models: a registry of names, building, loading.
+
+Every model here is a Keras functional model with a dict of outputs, of which
+`scores (batch, 10)` is the classifier; `load` gives that classifier alone,
+`load_outputs` the whole dict.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from dim_tf.models import cnn
+from dim_tf.models import dim
+from dim_tf.models import saving
+
+SAVED_MODELS = pathlib.Path(__file__).resolve().parents[2] / "saved_models"
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One row of the registry.
+
+    Attributes:
+        summary: what the model is, in a line.
+        build: function `sizes -> keras.Model`.
+        sizes: dataclass that `build` takes.
+        switches: the fields of `sizes` that make this variant.
+        parent: name of the model whose weights this one uses, or None.
+    """
+
+    summary: str
+    build: Callable[[Any], keras.Model]
+    sizes: type[Any]
+    switches: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    parent: str | None = None
+
+
+MODELS: dict[str, Entry] = {
+    "dim": Entry("denoiser and ten internal models", dim.build, dim.DimConfig),
+    "bi_dim": Entry(
+        "DIM with input and denoised image binarized",
+        dim.build,
+        dim.DimConfig,
+        {"binarize": True},
+        parent="dim",
+    ),
+    "im": Entry(
+        "ten internal models without a denoiser",
+        dim.build,
+        dim.DimConfig,
+        {"denoiser": False},
+    ),
+    "single_im": Entry(
+        "one encoder, ten decoders, no denoiser",
+        dim.build,
+        dim.DimConfig,
+        {"denoiser": False, "encoders": 1},
+    ),
+    "dn_single_im": Entry(
+        "denoiser, one encoder, ten decoders",
+        dim.build,
+        dim.DimConfig,
+        {"encoders": 1},
+    ),
+    "cnn": Entry("plain convolutional network", cnn.build, cnn.CnnConfig),
+    "bi_cnn": Entry(
+        "CNN with its input binarized",
+        cnn.build,
+        cnn.CnnConfig,
+        {"binarize": True},
+        parent="cnn",
+    ),
+}
+
+
+def entry(name: str) -> Entry:
+    """The registry's row of a model.
+
+    Raises:
+        ValueError: unknown name; lists the valid ones.
+    """
+    if name not in MODELS:
+        raise ValueError(
+            f"unknown model {name!r}, expected one of {', '.join(MODELS)}"
+        )
+    return MODELS[name]
+
+
+def resolve(name: str, sizes: Any = None) -> Any:
+    """Sizes with the switches of a name set.
+
+    Args:
+        name: a key of `MODELS`.
+        sizes: a `DimConfig` or `CnnConfig`; None: the defaults.
+
+    Raises:
+        ValueError: unknown name, or sizes of another kind of model.
+    """
+    row = entry(name)
+    sizes = row.sizes() if sizes is None else sizes
+    if not isinstance(sizes, row.sizes):
+        raise ValueError(
+            f"model {name!r} takes a {row.sizes.__name__}, got {sizes!r}"
+        )
+    return dataclasses.replace(sizes, **row.switches)
+
+
+def build(name: str, sizes: Any = None) -> keras.Model:
+    """Builds an untrained model; arguments and errors as `resolve`.
+
+    Returns:
+        Functional model, images `(batch, 28, 28, 1)` -> dict of outputs.
+    """
+    return entry(name).build(resolve(name, sizes))
+
+
+def load_outputs(
+    name_or_path: str | pathlib.Path, surrogate: str | None = None
+) -> keras.Model:
+    """Loads a trained model with all its outputs.
+
+    Args:
+        name_or_path: a key of `MODELS` (looked up under `saved_models/`) or a
+            folder that holds `card.json`.
+        surrogate: gradient of a binarized model's binarization, see
+            `layers.Binarize`; None: as trained.
+
+    Returns:
+        Functional model, images `(batch, 28, 28, 1)` in [0, 1] -> dict.
+
+    Raises:
+        ValueError: unknown name, damaged folder, or a surrogate for a model
+            that binarizes nothing.
+        FileNotFoundError: no such folder, or no weights in it.
+    """
+    folder = find(name_or_path).resolve()
+    card = saving.read_card(folder)
+    row = entry(card["model"])
+    if surrogate is not None and not row.switches.get("binarize"):
+        raise ValueError(
+            f"{card['model']} has no binarization, so no surrogate gradient; "
+            f"got surrogate={surrogate!r}"
+        )
+    weights_folder = folder.parent / row.parent if row.parent else folder
+    model = saving.read_weights(weights_folder)
+    if row.parent is None:
+        return model
+    sizes = row.sizes(**card["settings"]["sizes"])
+    if surrogate is not None:
+        sizes = dataclasses.replace(sizes, surrogate=surrogate)
+    variant = build(card["model"], sizes)
+    variant.set_weights(model.get_weights())
+    saving.check_digest(variant, folder)
+    return variant
+
+
+def load(
+    name_or_path: str | pathlib.Path, surrogate: str | None = None
+) -> keras.Model:
+    """Loads a trained classifier; arguments and errors as `load_outputs`.
+
+    Returns:
+        Functional model, images `(batch, 28, 28, 1)` in [0, 1] -> scores
+        `(batch, 10)`, deterministic and finite.
+    """
+    return classifier(load_outputs(name_or_path, surrogate))
+
+
+def classifier(model: keras.Model) -> keras.Model:
+    """The `scores` view of a multi-output model; shares its weights."""
+    return keras.Model(model.input, model.output["scores"], name=model.name)
+
+
+def find(name_or_path: str | pathlib.Path) -> pathlib.Path:
+    """The folder of a trained model, given as a name or as that folder.
+
+    Raises:
+        ValueError: neither a folder nor a known name.
+        FileNotFoundError: a known name that has not been trained.
+    """
+    folder = pathlib.Path(name_or_path)
+    if folder.is_dir():
+        return folder
+    if str(name_or_path) not in MODELS:
+        raise ValueError(
+            f"{str(name_or_path)!r} is neither a folder nor one of the models "
+            f"{', '.join(MODELS)}"
+        )
+    folder = SAVED_MODELS / str(name_or_path)
+    if not folder.is_dir():
+        trained = entry(str(name_or_path)).parent or name_or_path
+        raise FileNotFoundError(
+            f"no trained model in {folder}; make it with `python -m "
+            f"dim_tf.train --flagfile=flags/{trained}.cfg`"
+        )
+    return folder

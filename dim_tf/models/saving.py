@@ -1,0 +1,213 @@
+"""Model folders: weights, card and SavedModel, never half-written.
+
+saved_models/<model>/model.keras    architecture and weights (not for bi_*)
+saved_models/<model>/card.json      what it is and how it was made
+saved_models/<model>/<version>/     SavedModel for TensorFlow Serving
+"""
+
+import contextlib
+import hashlib
+import json
+import pathlib
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from dim_tf import data
+
+# Largest difference between a model's outputs and its SavedModel's, relative
+# to the largest value of that output, or absolute where that is below 1.
+PARITY_TOLERANCE = 1e-5
+
+_CARD = "card.json"
+# What Keras, zipfile and HDF5 raise on a file that is not what it should be.
+_DAMAGE = (ValueError, OSError, KeyError, RuntimeError, zipfile.BadZipFile)
+_WEIGHTS = "model.keras"
+
+
+def digest(model: keras.Model) -> str:
+    """SHA-256 of a model's weights: types, shapes and values, in order."""
+    total = hashlib.sha256()
+    for weight in model.weights:
+        value = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
+        total.update(f"{value.dtype.str}{value.shape}".encode())
+        total.update(value.tobytes())
+    return total.hexdigest()
+
+
+def write(
+    folder: pathlib.Path, card: Mapping[str, Any], model: keras.Model | None
+) -> None:
+    """Writes the weights and the card of a model.
+
+    Both are complete on disk under temporary names before either takes its
+    place, so that a full disk leaves what was there before. A kill between the
+    two renames leaves weights that `read_weights` refuses, by their digest.
+
+    Args:
+        folder: made where missing.
+        card: JSON-able; must hold `model` and `weights_digest`.
+        model: what to save, or None for a model that uses its parent's weights.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".", dir=folder.parent) as scratch:
+        staged = []
+        if model is not None:
+            staged.append(pathlib.Path(scratch) / _WEIGHTS)
+            model.save(staged[-1])
+        staged.append(pathlib.Path(scratch) / _CARD)
+        staged[-1].write_text(json.dumps(card, indent=2) + "\n")
+        folder.mkdir(exist_ok=True)
+        for path in staged:
+            path.replace(folder / path.name)
+
+
+def read_card(folder: pathlib.Path) -> dict[str, Any]:
+    """Reads `card.json`.
+
+    Raises:
+        FileNotFoundError: no card there.
+        ValueError: not a card.
+    """
+    path = folder / _CARD
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{folder} is no model folder: it has no {_CARD}"
+        )
+    try:
+        card = json.loads(path.read_text())
+        card["model"], card["weights_digest"], card["settings"]["sizes"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} is damaged ({error}); train the model again or restore it "
+            "with git"
+        ) from error
+    return card
+
+
+def read_weights(folder: pathlib.Path) -> keras.Model:
+    """Loads `model.keras` and checks it against its card.
+
+    Raises:
+        FileNotFoundError: no weights or no card there.
+        ValueError: a damaged file, or weights that are not the card's.
+    """
+    path = folder / _WEIGHTS
+    read_card(folder)
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} has no weights: no {_WEIGHTS}")
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except _DAMAGE as error:
+        raise ValueError(
+            f"{path} is damaged ({str(error).splitlines()[0]}); train the "
+            "model again or restore it with git"
+        ) from error
+    check_digest(model, folder)
+    return model
+
+
+def check_digest(model: keras.Model, folder: pathlib.Path) -> None:
+    """Raises ValueError unless a model has the weights of a folder's card."""
+    if digest(model) != read_card(folder)["weights_digest"]:
+        raise ValueError(
+            f"the weights are not those that {folder / _CARD} describes; train "
+            "the model again or restore its folder with git"
+        )
+
+
+def export(
+    model: keras.Model, card: Mapping[str, Any], folder: pathlib.Path
+) -> pathlib.Path:
+    """Writes a SavedModel into the next version folder, checked for parity.
+
+    The signature `serving_default` takes `images` and returns every output of
+    the model and `label`, the int64 argmax of `scores`. If the newest version
+    has this very card already, it is returned as it is.
+
+    Args:
+        model: images -> dict of outputs.
+        card: the model's card; a copy goes into `assets.extra/`.
+        folder: the model's folder.
+
+    Returns:
+        The version folder.
+
+    Raises:
+        ArithmeticError: the SavedModel's outputs differ from the model's.
+    """
+    versions = sorted(int(path.name) for path in _version_folders(folder))
+    if versions:
+        newest = folder / str(versions[-1])
+        made_from = newest / "assets.extra" / _CARD
+        if made_from.is_file() and json.loads(made_from.read_text()) == card:
+            return newest
+    target = folder / str(versions[-1] + 1 if versions else 1)
+    with _staged(target) as scratch:
+        _write_saved_model(model, scratch)
+        (scratch / "assets.extra").mkdir()
+        (scratch / "assets.extra" / _CARD).write_text(
+            json.dumps(card, indent=2) + "\n"
+        )
+        _check_parity(model, scratch)
+    return target
+
+
+def _version_folders(folder: pathlib.Path) -> list[pathlib.Path]:
+    return [path for path in folder.glob("[0-9]*") if path.name.isdigit()]
+
+
+@contextlib.contextmanager
+def _staged(target: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A scratch folder that becomes `target` if the block succeeds."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = pathlib.Path(tempfile.mkdtemp(prefix=".", dir=target.parent))
+    try:
+        yield scratch
+        # mkdtemp is private to its user; a server may run as another.
+        scratch.chmod(0o755)
+        scratch.rename(target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _write_saved_model(model: keras.Model, folder: pathlib.Path) -> None:
+    def serve(images):
+        outputs = model(images, training=False)
+        return {**outputs, "label": tf.argmax(outputs["scores"], axis=-1)}
+
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint(
+        name="serve",
+        fn=serve,
+        input_signature=[
+            tf.TensorSpec((None, *data.IMAGE_SHAPE), tf.float32, name="images")
+        ],
+    )
+    archive.write_out(str(folder), verbose=False)
+
+
+def _check_parity(model: keras.Model, folder: pathlib.Path) -> None:
+    generator = np.random.default_rng(0)
+    images = generator.uniform(size=(8, *data.IMAGE_SHAPE)).astype(np.float32)
+    images[0], images[1] = 0.0, 1.0  # black and white are the edge cases
+    expected = model(images, training=False)
+    signature = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    actual = signature(images=tf.constant(images))
+    for name, value in expected.items():
+        scale = max(1.0, float(np.max(np.abs(value))))
+        difference = float(np.max(np.abs(value - actual[name]))) / scale
+        if not difference <= PARITY_TOLERANCE:
+            raise ArithmeticError(
+                f"the SavedModel's {name!r} differs from the model's by "
+                f"{difference:g}, more than {PARITY_TOLERANCE:g}; nothing was "
+                "exported"
+            )

@@ -1,0 +1,151 @@
+"""From a trained model to its folders under `saved_models/`."""
+
+import dataclasses
+import os
+import pathlib
+import platform
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from dim_tf import config
+from dim_tf import data
+from dim_tf import metrics
+from dim_tf import models
+from dim_tf import training
+from dim_tf.evaluation import first_look
+from dim_tf.models import saving
+
+
+@dataclasses.dataclass(frozen=True)
+class ReleaseConfig:
+    """Where a trained model goes and how it is looked at."""
+
+    saved_models: str = config.setting(
+        str(models.SAVED_MODELS), "Folder that gets a folder per model."
+    )
+    test_set: bool = config.setting(
+        True,
+        "Measure the clean accuracy on the test set; off while choosing.",
+    )
+    first_look: int = config.setting(
+        100,
+        "Validation images for a first look at robustness; 0: none.",
+        minimum=0,
+    )
+
+    def __post_init__(self):
+        config.validate(self)
+
+
+def variants(name: str) -> Iterator[str]:
+    """The model itself, then those that share its weights."""
+    yield name
+    for other, entry in models.MODELS.items():
+        if entry.parent == name:
+            yield other
+
+
+def release(
+    trained: training.Trained,
+    destination: ReleaseConfig,
+    dataset: data.DataConfig,
+) -> Iterator[str]:
+    """Writes a trained model and its variants, SavedModels included.
+
+    Args:
+        trained: what `training.train` or `training.restore` returned.
+        destination: where each model gets a folder of its name.
+        dataset: whose test set gives the clean accuracy.
+
+    Yields:
+        A line for the user per model, when its folder is complete.
+    """
+    name = trained.settings["model"]
+    sizes = models.entry(name).sizes(**trained.settings["sizes"])
+    test = data.load(dataset, "test") if destination.test_set else None
+    validation = data.load(dataset, "validation")
+    for variant in variants(name):
+        model = trained.model
+        if variant != name:
+            model = models.build(variant, sizes)
+            model.set_weights(trained.model.get_weights())
+        card = make_card(
+            variant,
+            model,
+            trained,
+            models.resolve(variant, sizes),
+            test,
+            validation,
+            destination.first_look,
+        )
+        folder = pathlib.Path(destination.saved_models) / variant
+        saving.write(folder, card, model if variant == name else None)
+        version = saving.export(model, card, folder)
+        share, images = card["validation_accuracy"], "validation"
+        if test:
+            share, images = card["clean_accuracy"], f"{len(test)} test"
+        yield (
+            f"{variant}: clean accuracy {share:.2%} on {images} images; "
+            f"SavedModel {version}"
+        )
+
+
+def make_card(
+    name: str,
+    model: keras.Model,
+    trained: training.Trained,
+    sizes: Any,
+    test: data.Examples | None,
+    validation: data.Examples,
+    num_first_look: int,
+) -> dict[str, Any]:
+    """What a model is, how it was made and how good it is, as JSON."""
+    entry = models.entry(name)
+    some = validation.take(slice(num_first_look))
+    return {
+        "model": name,
+        "summary": entry.summary,
+        "parent": entry.parent,
+        "weights_digest": saving.digest(model),
+        "parameters": model.count_params(),
+        "clean_accuracy": test and metrics.accuracy(model, test),
+        "num_test_images": test and len(test),
+        "validation_accuracy": metrics.accuracy(model, validation),
+        "num_first_look_images": len(some),
+        "robust_accuracy_upper_bounds": first_look.robust_accuracies(
+            name, model, some
+        ),
+        "training_seconds": round(trained.seconds, 1),
+        "hardware": hardware(),
+        "settings": {**trained.settings, "sizes": dataclasses.asdict(sizes)},
+        "versions": {
+            "python": platform.python_version(),
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "numpy": np.__version__,
+        },
+    }
+
+
+def hardware() -> str:
+    """The devices that TensorFlow computes on, in words."""
+    names = [
+        tf.config.experimental.get_device_details(device).get(
+            "device_name", device.name
+        )
+        for device in tf.config.list_physical_devices("GPU")
+    ]
+    return ", ".join([f"{os.cpu_count()} CPU cores ({_cpu_name()})", *names])
+
+
+def _cpu_name() -> str:
+    path = pathlib.Path("/proc/cpuinfo")
+    if path.is_file():
+        for line in path.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,1 @@
+"""Turning records into tables and figures, without TensorFlow."""

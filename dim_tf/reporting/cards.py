@@ -1,0 +1,105 @@
+"""Tables of trained models and of tried recipes, from their cards."""
+
+import json
+import pathlib
+from typing import Any
+
+_BUDGETS = {
+    "l2_1.5": "L2 1.5",
+    "linf_0.2": "Linf 0.2",
+    "linf_0.3": "Linf 0.3",
+    "l0_12": "L0 12",
+}
+Rows = list[tuple[str, ...]]
+
+
+def models_table(saved_models: pathlib.Path) -> Rows:
+    """One row per trained model, below a header row.
+
+    Args:
+        saved_models: folder with `<model>/card.json`.
+
+    Returns:
+        Rows of cells, most accurate model first; shares in percent.
+
+    Raises:
+        FileNotFoundError: no card anywhere in the folder.
+    """
+    cards = [card for _, card in _cards(saved_models, "*/card.json")]
+    cards.sort(key=lambda card: -card["clean_accuracy"])
+    header = ("model", "what it is", "parameters", "clean accuracy")
+    rows = [
+        (
+            f"`{card['model']}`",
+            card["summary"],
+            f"{card['parameters']:,}",
+            f"{card['clean_accuracy']:.2%}",
+            *_bounds(card),
+        )
+        for card in cards
+    ]
+    return [(*header, *_BUDGETS.values()), *rows]
+
+
+def recipes_table(recipes: pathlib.Path) -> Rows:
+    """One row per tried recipe and model, below a header row.
+
+    Args:
+        recipes: folder with `<recipe>/<model>.json`.
+
+    Returns:
+        Rows of cells: the settings that differ between the recipes, then what
+        each gave on validation images.
+
+    Raises:
+        FileNotFoundError: no card anywhere in the folder.
+    """
+    cards = _cards(recipes, "*/*.json")
+    settings = [_flat_settings(card) for _, card in cards]
+    varied = [
+        name
+        for name in settings[0]
+        if name not in ("model", "binarize")
+        and len({each.get(name) for each in settings}) > 1
+    ]
+    header = ("recipe", "model", *varied, "validation accuracy")
+    rows = [
+        (
+            path.parent.name,
+            f"`{card['model']}`",
+            *(str(each.get(name, "")) for name in varied),
+            f"{card['validation_accuracy']:.2%}",
+            *_bounds(card),
+        )
+        for (path, card), each in zip(cards, settings, strict=True)
+    ]
+    return [(*header, *_BUDGETS.values()), *rows]
+
+
+def to_markdown(rows: Rows) -> str:
+    """A Markdown table of rows whose first is the header."""
+    header, *body = rows
+    lines = [" | ".join(row) for row in (header, ["--"] * len(header), *body)]
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def _cards(
+    folder: pathlib.Path, pattern: str
+) -> list[tuple[pathlib.Path, dict[str, Any]]]:
+    paths = sorted(folder.glob(pattern))
+    if not paths:
+        raise FileNotFoundError(f"no {pattern} in {folder}")
+    return [(path, json.loads(path.read_text())) for path in paths]
+
+
+def _bounds(card: dict[str, Any]) -> tuple[str, ...]:
+    bounds = card["robust_accuracy_upper_bounds"]
+    return tuple(
+        f"{bounds[name]:.1%}" if name in bounds else "" for name in _BUDGETS
+    )
+
+
+def _flat_settings(card: dict[str, Any]) -> dict[str, Any]:
+    settings = dict(card["settings"])
+    sizes, recipe = settings.pop("sizes"), settings.pop("recipe")
+    return {**settings, **sizes, **recipe}

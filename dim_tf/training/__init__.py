@@ -1,0 +1,281 @@
+"""Training any model of the registry, from settings to a model folder."""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from dim_tf import config
+from dim_tf import data
+from dim_tf import models
+from dim_tf.models import cnn as cnn_model
+from dim_tf.models import dim as dim_model
+from dim_tf.training import classifier
+from dim_tf.training import dim
+from dim_tf.training import loop
+
+STRATEGIES = ("default", "mirrored")
+_SETTINGS = "settings.json"
+_CHECKPOINTS = "checkpoints"
+TRAINABLE = tuple(
+    name for name, entry in models.MODELS.items() if entry.parent is None
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """What to train, on what devices, and where."""
+
+    model: str = config.setting(
+        "dim", "Model to train; bi_* share its weights.", choices=TRAINABLE
+    )
+    seed: int = config.setting(
+        0, "Of weights, order and noise.", minimum=0, maximum=2**31 - 1
+    )
+    batch_size: int = config.setting(128, "Images per step.", minimum=1)
+    xla: bool = config.setting(
+        True, "Compile the steps of dense models with XLA."
+    )
+    run_dir: str = config.setting(
+        "", "Folder of checkpoints and TensorBoard logs; empty: runs/<model>."
+    )
+    strategy: str = config.setting(
+        "default",
+        "mirrored spreads each batch over all GPUs of this machine.",
+        choices=STRATEGIES,
+    )
+    checkpoint_every: int = config.setting(
+        500, "Steps between checkpoints.", minimum=1
+    )
+    log_every: int = config.setting(
+        50, "Steps between looks at the loss.", minimum=1
+    )
+
+    def __post_init__(self):
+        config.validate(self)
+
+    @property
+    def run_path(self) -> pathlib.Path:
+        return pathlib.Path(self.run_dir or f"runs/{self.model}")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Method:
+    """How models of one kind of sizes are trained."""
+
+    recipe: type[Any]
+    stages: Callable[..., list[loop.Stage]]
+
+
+METHODS = {
+    dim_model.DimConfig: _Method(dim.DimRecipe, dim.stages),
+    cnn_model.CnnConfig: _Method(
+        classifier.ClassifierRecipe, classifier.stages
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A trained model with what is known of its training."""
+
+    model: keras.Model
+    settings: dict[str, Any]
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """A training that is ready to run, or to be restored.
+
+    Attributes:
+        settings: all that decides the weights, as JSON.
+        model: what is trained.
+        stages: how.
+        strategy: on which devices.
+        run_path: folder of its settings, checkpoints and logs.
+    """
+
+    settings: dict[str, Any]
+    model: keras.Model
+    stages: Sequence[loop.Stage]
+    strategy: tf.distribute.Strategy
+    run_path: pathlib.Path
+
+    def run(
+        self, run: TrainConfig, callbacks: Sequence[loop.Callback] = ()
+    ) -> Trained:
+        """Trains, or goes on where a killed run stopped.
+
+        For the same weights from the same seed, call
+        `tf.config.experimental.enable_op_determinism()` first.
+
+        Raises:
+            ValueError: the run folder holds a training with other settings.
+            FloatingPointError: the loss is not finite.
+        """
+        _claim(self.run_path, self.settings)
+        seconds = loop.run(
+            self.stages,
+            self.run_path / _CHECKPOINTS,
+            callbacks=callbacks,
+            strategy=self.strategy,
+            xla=run.xla,
+            log_every=run.log_every,
+            checkpoint_every=run.checkpoint_every,
+        )
+        return Trained(self.model, self.settings, seconds)
+
+    def restore(self) -> Trained:
+        """The model of a finished run, from its checkpoints.
+
+        Raises:
+            FileNotFoundError: a stage has no checkpoint.
+            ValueError: the run is not finished.
+        """
+        seconds = loop.restore(self.stages, self.run_path / _CHECKPOINTS)
+        return Trained(self.model, self.settings, seconds)
+
+
+def make_strategy(name: str) -> tf.distribute.Strategy:
+    """The distribution strategy of a name in `STRATEGIES`."""
+    if name == "mirrored":
+        return tf.distribute.MirroredStrategy()
+    return tf.distribute.get_strategy()
+
+
+def prepare(
+    run: TrainConfig,
+    sizes: Any,
+    recipe: Any,
+    dataset: data.DataConfig,
+    strategy: tf.distribute.Strategy | None = None,
+) -> Training:
+    """Builds everything that a training needs; writes nothing.
+
+    Args:
+        run: model, seed, folders.
+        sizes: of the model: a `DimConfig` or `CnnConfig`.
+        recipe: a `DimRecipe` or `ClassifierRecipe`, to match.
+        dataset: what to train on.
+        strategy: None: the one that `run.strategy` names.
+
+    Raises:
+        ValueError: the settings do not go together.
+    """
+    strategy = strategy or make_strategy(run.strategy)
+    replicas = strategy.num_replicas_in_sync
+    settings = {
+        "model": run.model,
+        "seed": run.seed,
+        "batch_size": run.batch_size,
+        "xla": run.xla,
+        "replicas": replicas,
+        "dataset": dataset.dataset,
+        "validation_size": dataset.validation_size,
+        "sizes": dataclasses.asdict(models.resolve(run.model, sizes)),
+        "recipe": dataclasses.asdict(recipe),
+    }
+    train = data.load(dataset, "train")
+    if run.batch_size > len(train) or run.batch_size % replicas:
+        raise ValueError(
+            f"--batch_size must be at most the {len(train)} training images "
+            f"and a multiple of the {replicas} devices, got {run.batch_size}"
+        )
+    keras.utils.set_random_seed(run.seed)
+    with strategy.scope():
+        model = models.build(run.model, sizes)
+    stages = METHODS[type(sizes)].stages(
+        model,
+        recipe,
+        train,
+        data.load(dataset, "validation"),
+        batch_size=run.batch_size,
+        seed=(0, run.seed),
+    )
+    return Training(settings, model, stages, strategy, run.run_path)
+
+
+def read_settings(run_path: pathlib.Path) -> dict[str, Any]:
+    """The settings of the training in a run folder.
+
+    Raises:
+        FileNotFoundError: no training there.
+        ValueError: the file is damaged.
+    """
+    path = run_path / _SETTINGS
+    if not path.is_file():
+        raise FileNotFoundError(f"{run_path} is no training: no {_SETTINGS}")
+    try:
+        settings = json.loads(path.read_text())
+        flatten(settings)
+        return settings
+    except (ValueError, AttributeError) as error:
+        raise ValueError(
+            f"{path} is damaged ({error}); delete {run_path} and train again"
+        ) from error
+
+
+def restore(run_path: pathlib.Path, dataset: data.DataConfig) -> Trained:
+    """The model of a finished run, from its checkpoints.
+
+    Args:
+        run_path: the run's folder.
+        dataset: where the images lie that the run was trained on.
+
+    Raises:
+        FileNotFoundError: no training there, or a stage has no checkpoint.
+        ValueError: the run is damaged, not finished, or used another dataset.
+    """
+    settings = read_settings(run_path)
+    for name in ("dataset", "validation_size"):
+        if settings[name] != getattr(dataset, name):
+            raise ValueError(
+                f"{run_path} was trained with --{name}={settings[name]}, got "
+                f"{getattr(dataset, name)}"
+            )
+    run = TrainConfig(
+        model=settings["model"],
+        seed=settings["seed"],
+        batch_size=settings["batch_size"],
+        run_dir=str(run_path),
+    )
+    sizes = models.entry(run.model).sizes
+    recipe = METHODS[sizes].recipe(**settings["recipe"])
+    training = prepare(run, sizes(**settings["sizes"]), recipe, dataset)
+    return dataclasses.replace(training, settings=settings).restore()
+
+
+def flatten(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings without the grouping into sizes and recipe."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        flat.update(value if isinstance(value, dict) else {name: value})
+    return flat
+
+
+def _claim(run_path: pathlib.Path, settings: dict[str, Any]) -> None:
+    """Marks a run folder as belonging to these settings."""
+    path = run_path / _SETTINGS
+    if not path.is_file():
+        run_path.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_suffix(".tmp")
+        scratch.write_text(json.dumps(settings, indent=2) + "\n")
+        scratch.replace(path)
+        return
+    wanted, found = flatten(settings), flatten(read_settings(run_path))
+    differences = [
+        f"{name}={found.get(name)!r} there, {wanted.get(name)!r} here"
+        for name in sorted(found.keys() | wanted.keys())
+        if found.get(name) != wanted.get(name)
+    ]
+    if differences:
+        raise ValueError(
+            f"{run_path} holds a training with other settings "
+            f"({'; '.join(differences)}); choose another --run_dir or delete it"
+        )

@@ -1,0 +1,62 @@
+"""Training a plain classifier: the CNN baseline."""
+
+import dataclasses
+
+import keras
+
+from dim_tf import config
+from dim_tf import data
+from dim_tf import metrics
+from dim_tf.training.loop import Stage
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifierRecipe:
+    """How a plain classifier is trained."""
+
+    classifier_epochs: int = config.setting(
+        10, "Passes over the training images.", minimum=1
+    )
+    classifier_learning_rate: float = config.setting(
+        1e-3, "Adam's, at the start; falls to 0 along a cosine.", minimum=0
+    )
+
+    def __post_init__(self):
+        config.validate(self)
+
+
+def stages(
+    model: keras.Model,
+    recipe: ClassifierRecipe,
+    train: data.Examples,
+    validation: data.Examples,
+    *,
+    batch_size: int,
+    seed,
+) -> list[Stage]:
+    """The one stage that trains images -> `{"scores": logits}`."""
+    cross_entropy = keras.losses.SparseCategoricalCrossentropy(
+        from_logits=True, reduction="none"
+    )
+
+    def prepare(numbers, noisy, clean, labels):
+        del numbers, noisy
+        return clean, labels
+
+    def loss(clean, labels):
+        return cross_entropy(labels, model(clean, training=True)["scores"])
+
+    return [
+        Stage(
+            name="classifier",
+            model=model,
+            prepare=prepare,
+            loss=loss,
+            examples=train,
+            batch_size=batch_size,
+            epochs=recipe.classifier_epochs,
+            seed=seed,
+            learning_rate=recipe.classifier_learning_rate,
+            validate=lambda: metrics.classification(model, validation),
+        )
+    ]
