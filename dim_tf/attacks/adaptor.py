@@ -1,0 +1,300 @@
+"""Everything that makes an attack of ours an attack of foolbox.
+
+An attack is a frozen dataclass of hyper-parameters with pure functions on a
+`Problem`. The two bases here give it foolbox's call:
+
+    attack(fmodel, images, labels_or_criterion, epsilons=...)
+        -> raw adversarials, clipped adversarials, success
+
+NumPy arrays are taken for images and labels as well; adversarials are always
+TensorFlow tensors. Unlike in foolbox, a sample whose scores are not finite is
+never adversarial, labels may be of any integer dtype, and a failing sample
+fails alone.
+"""
+
+import abc
+import dataclasses
+import itertools
+from collections.abc import Callable
+from typing import ClassVar
+from typing import dataclass_transform
+
+import foolbox
+import numpy as np
+import tensorflow as tf
+
+from dim_tf.attacks import graphs
+from dim_tf.attacks import judging
+from dim_tf.attacks import samples as samples_module
+from dim_tf.attacks.graphs import Graphs
+from dim_tf.attacks.graphs import Rows
+from dim_tf.attacks.norms import NORMS
+from dim_tf.attacks.problem import Problem
+from dim_tf.attacks.samples import Samples
+
+# Candidates are tried together until a model call sees about so many images.
+SPECULATIVE_ROWS = 128
+# What one graph sees at most; bounds the memory of an attack.
+BLOCK_ROWS = 1000
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def frozen(attack):
+    """Makes a class a frozen dataclass with keyword arguments only."""
+    return dataclasses.dataclass(frozen=True, kw_only=True)(attack)
+
+
+@frozen
+class Native(foolbox.attacks.base.AttackWithDistance, abc.ABC):
+    """What fixed-epsilon and minimization attacks share.
+
+    A subclass is a dataclass made by `frozen`; equal attacks share their
+    compiled graphs.
+
+    Attributes:
+        supports_targets: whether a targeted criterion is allowed.
+        supports_starting_points: whether the call takes `starting_points`.
+        jit_compile: whether XLA compiles the attack. It pays on GPUs and for
+            dense nets, and costs on CPUs for convolutions.
+        seed: of everything random. A sample draws from this seed and its own
+            pixels, so that its result is the same in any batch.
+    """
+
+    supports_targets: ClassVar[bool] = True
+    supports_starting_points: ClassVar[bool] = False
+    # How to run an attack is no part of what it is.
+    jit_compile: bool = dataclasses.field(default=False, repr=False)
+    # Nor of its graphs: attacks that differ in the seed alone share them.
+    seed: int = dataclasses.field(default=0, compare=False, repr=False)
+
+    @property
+    @abc.abstractmethod
+    def norm(self) -> str:
+        """Name of the attack's norm, a key of `norms.NORMS`."""
+
+    @property
+    def distance(self) -> foolbox.distances.LpDistance:
+        return NORMS[self.norm].distance
+
+    @abc.abstractmethod
+    def steps_by_name(self) -> dict[str, Callable]:
+        """The functions `(problem, rows) -> dict` that make up the attack."""
+
+    @abc.abstractmethod
+    def solve(self, samples: Samples, epsilons: list[float | None]):
+        """Raw and clipped adversarials and success for every epsilon.
+
+        Returns:
+            float32 `(epsilons, batch, pixels)` twice, bool `(epsilons, batch)`.
+        """
+
+    def __call__(self, model, inputs, criterion, *, epsilons, **kwargs):
+        """Attacks a batch, see the module's text.
+
+        Args:
+            model: foolbox model, such as `foolbox.TensorFlowModel`.
+            inputs: float `(batch, ...)` within the model's bounds.
+            criterion: integer labels `(batch,)`, or a foolbox
+                `Misclassification` or `TargetedMisclassification`.
+            epsilons: one, or a sequence; None (minimization attacks only)
+                means no limit.
+            starting_points: where supported, adversarial images like `inputs`
+                to start from; a row that is not adversarial counts as none.
+
+        Raises:
+            ValueError: an argument is not as above; says which.
+            TypeError: an unknown keyword.
+        """
+        return _call(
+            self, self.check(model, inputs, criterion, **kwargs), epsilons
+        )
+
+    def check(self, model, inputs, criterion, **kwargs) -> Samples:
+        """The arguments of a call as samples; raises like `__call__`."""
+        starting_points = None
+        if self.supports_starting_points:
+            starting_points = kwargs.pop("starting_points", None)
+        if kwargs:
+            raise TypeError(
+                f"{type(self).__name__} got an unexpected keyword argument "
+                f"{next(iter(kwargs))!r}"
+            )
+        checked = samples_module.check(
+            model, inputs, criterion, starting_points, self.seed
+        )
+        if checked.targeted and not self.supports_targets:
+            raise ValueError(
+                f"{type(self).__name__} has no targeted form; expected labels "
+                "or a Misclassification criterion"
+            )
+        return checked
+
+    def compiled(self, samples: Samples) -> Graphs:
+        """The compiled attack."""
+        return graphs.of_attack(self, *samples.setting)
+
+    def judge(self, samples: Samples, candidates) -> np.ndarray:
+        """Which candidates `(batch, pixels)` are adversarial: bool."""
+        _, success = judging.judge_samples(
+            samples, self.norm, candidates, [None], self.jit_compile
+        )
+        return success[0]
+
+    def repeat(self, times: int) -> "Repeated":
+        """The best of several runs with other seeds, made side by side."""
+        return Repeated(self, times)
+
+
+@frozen
+class FixedEpsilon(Native, foolbox.attacks.base.FixedEpsilonAttack):  # type: ignore[misc]
+    """An attack that looks for an adversarial within a given epsilon.
+
+    Epsilons are tried in ascending order, and what is found within one of them
+    is the answer to all larger ones: success never falls as epsilon grows.
+    """
+
+    def prepare(self, problem: Problem) -> Rows:
+        """What does not depend on epsilon, `(batch, ...)` each by name."""
+        return {}
+
+    @abc.abstractmethod
+    def perturb(self, problem: Problem, epsilon, prepared: Rows):
+        """Perturbed images `(batch, pixels)` for epsilons `(batch, 1)`."""
+
+    def steps_by_name(self):
+        return {
+            "prepare": lambda problem, rows: self.prepare(problem),
+            "attempt": self._attempt,
+        }
+
+    def _attempt(self, problem, rows):
+        epsilon = rows["epsilon"]
+        raw = self.perturb(problem, epsilon, rows)
+        return {"raw": raw, **judging.judge(problem, self.norm, raw, epsilon)}
+
+    def solve(self, samples, epsilons):
+        if None in epsilons:
+            raise NotImplementedError(
+                f"{type(self).__name__} needs an epsilon, got None; give one "
+                "or several epsilons >= 0"
+            )
+        rows, compiled = samples.rows, self.compiled(samples)
+        if type(self).prepare is not FixedEpsilon.prepare:
+            rows = {**rows, **compiled("prepare", rows)}
+        shape = (len(epsilons), len(samples))
+        raw = np.empty((*shape, *rows["images"].shape[1:]), np.float32)
+        clipped, success = np.empty_like(raw), np.zeros(shape, bool)
+        ascending = np.argsort(epsilons, kind="stable")
+        left, waiting = np.arange(len(samples)), ascending
+        while len(left) and len(waiting):
+            together = max(1, SPECULATIVE_ROWS // len(left))
+            now, waiting = waiting[:together], waiting[together:]
+            batch = graphs.take(rows, np.tile(left, len(now)))
+            wanted = np.asarray(epsilons, np.float32)[now]
+            batch["epsilon"] = tf.repeat(wanted, len(left))[:, None]
+            outputs = compiled("attempt", batch)
+            places = np.ix_(now, left)
+            for array, name in (
+                (raw, "raw"),
+                (clipped, "clipped"),
+                (success, "success"),
+            ):
+                array[places] = tf.reshape(
+                    outputs[name], (len(now), len(left), *array.shape[2:])
+                )
+            left = left[~success[places].any(axis=0)]
+        for smaller, larger in itertools.pairwise(ascending):
+            known = success[smaller]
+            for array in (raw, clipped, success):
+                array[larger, known] = array[smaller, known]
+        return raw, clipped, success
+
+    def run(self, model, inputs, criterion, *, epsilon, **kwargs):
+        checked = self.check(model, inputs, criterion, **kwargs)
+        return _call(self, checked, epsilon)[0]
+
+
+@frozen
+class Minimization(Native, foolbox.attacks.base.MinimizationAttack):  # type: ignore[misc]
+    """An attack that looks for the closest adversarial.
+
+    Its state is a dict of tensors `(batch, ...)` with at least `active` (bool)
+    and `result` (images). A perturbation that exceeds an epsilon is clipped to
+    it and judged again, except in L0, where it counts as a failure.
+    """
+
+    @abc.abstractmethod
+    def start(self, problem: Problem, rows: Rows) -> Rows:
+        """The state before the first step."""
+
+    def advance(self, problem: Problem, state: Rows) -> Rows:
+        """The state after some more steps of the active samples."""
+        raise NotImplementedError("every sample is done at the start")
+
+    def steps_by_name(self):
+        return {"start": self.start, "advance": self.advance}
+
+    def solve(self, samples, epsilons):
+        state = graphs.run_until_done(self.compiled(samples), samples.rows)
+        result = state["result"]
+        clipped, success = judging.judge_samples(
+            samples, self.norm, result, epsilons, self.jit_compile
+        )
+        raw = np.broadcast_to(result, (len(epsilons), *result.shape))
+        return raw, clipped, success
+
+    def run(self, model, inputs, criterion, *, early_stop=None, **kwargs):
+        del early_stop  # foolbox's own attacks do not look at it either
+        checked = self.check(model, inputs, criterion, **kwargs)
+        return _call(self, checked, None)[0]
+
+
+class Repeated(foolbox.attacks.base.Repeated):
+    """The closest success of several runs of an attack."""
+
+    attack: Native
+
+    def __call__(self, model, inputs, criterion, *, epsilons, **kwargs):
+        checked = self.attack.check(model, inputs, criterion, **kwargs)
+        return _call(self, checked, epsilons, self.times)
+
+    def repeat(self, times: int) -> "Repeated":
+        return Repeated(self.attack, self.times * times)
+
+    def solve(self, samples, epsilons):
+        count, pixels = samples.rows["images"].shape
+        run = np.repeat(np.arange(self.times), count)
+        runs = samples.take(np.tile(np.arange(count), self.times))
+        runs.rows["seeds"] += np.stack([run, 0 * run], 1).astype(np.int32)
+        raw, clipped, success = self.attack.solve(runs, epsilons)
+        shape = (len(epsilons), self.times, count)
+        changes = clipped - runs.rows["images"].numpy()
+        sizes = NORMS[self.attack.norm].size(changes).numpy()[..., 0]
+        sizes = np.where(success, sizes, np.inf).reshape(shape)
+        best = sizes.argmin(axis=1)[:, None, :, None]
+        raw, clipped = (
+            np.take_along_axis(array.reshape(*shape, pixels), best, 1)[:, 0]
+            for array in (raw, clipped)
+        )
+        return raw, clipped, np.isfinite(sizes).any(axis=1)
+
+
+def _call(attack, samples, epsilons, runs=1):
+    """foolbox's results of `attack.solve`, a block of samples at a time.
+
+    A sample takes as many rows of a block as there are runs.
+    """
+    budgets, several = samples_module.as_epsilons(epsilons)
+    size = max(1, BLOCK_ROWS // runs)
+    everything = np.arange(len(samples))
+    blocks = [
+        attack.solve(samples.take(everything[first : first + size]), budgets)
+        for first in everything[::size]
+    ]
+    raw, clipped, success = (
+        tf.concat(parts, 1) for parts in zip(*blocks, strict=True)
+    )
+    raw, clipped = samples.unflatten(raw), samples.unflatten(clipped)
+    if several:
+        return tf.unstack(raw), tf.unstack(clipped), success
+    return raw[0], clipped[0], success[0]

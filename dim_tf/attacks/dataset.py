@@ -1,0 +1,73 @@
+"""Images of a data set that are adversarial as they are."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from dim_tf.attacks.adaptor import frozen
+from dim_tf.attacks.flexible import Flexible
+from dim_tf.attacks.norms import NORMS
+
+
+@frozen
+class DatasetAttack(Flexible):
+    """The closest of the images fed to it that the model takes for others.
+
+    foolbox takes any such image, and in version 3.3.4 looks only among the
+    first ones fed, as many as the batch has.
+
+    Attributes:
+        fed: images float32 `(count, pixels)` and scores `(count, classes)` of
+            every call of `feed`.
+    """
+
+    # No part of the graphs: fed images get there as starting points.
+    fed: list = dataclasses.field(
+        default_factory=list, compare=False, repr=False
+    )
+
+    def feed(self, model, inputs):
+        """Adds images to choose from.
+
+        Args:
+            model: foolbox model; its scores decide what is proposed.
+            inputs: float32 `(count, ...)`, few enough for one model call.
+        """
+        images = np.asarray(inputs, np.float32)
+        scores = np.asarray(model(tf.constant(images)), np.float32)
+        self.fed.append((images.reshape(len(images), -1), scores))
+
+    def solve(self, samples, epsilons):
+        if not self.fed:
+            raise ValueError(
+                "DatasetAttack has no images to choose from; feed() it some"
+            )
+        images, scores = map(np.concatenate, zip(*self.fed, strict=True))
+        if images.shape[1:] != samples.rows["images"].shape[1:]:
+            raise ValueError(
+                f"fed images have {images.shape[1]} values each, the inputs "
+                f"{samples.rows['images'].shape[1]}"
+            )
+        finite = np.isfinite(scores).all(1)
+        images, predictions = images[finite], scores[finite].argmax(1)
+        starts = samples.rows["images"].numpy()
+        for row, clean in enumerate(starts.copy()):
+            hit = predictions == samples.rows["classes"][row].numpy()
+            good = images[hit == samples.targeted]
+            if len(good):
+                sizes = NORMS[self.norm].size(good - clean)
+                starts[row] = good[np.argmin(sizes)]
+        rows = {**samples.rows, "starting_points": tf.constant(starts)}
+        return super().solve(dataclasses.replace(samples, rows=rows), epsilons)
+
+    def start(self, problem, rows):
+        misclassified = problem.is_adversarial(problem.scores(problem.images))
+        return {
+            "active": tf.zeros_like(misclassified),
+            "result": tf.where(
+                misclassified[:, None],
+                problem.images,
+                rows["starting_points"],
+            ),
+        }

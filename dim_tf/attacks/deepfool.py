@@ -1,0 +1,117 @@
+"""DeepFool: steps to the nearest boundary of a linearized model, L2 and Linf.
+
+One algorithm, and a table of norms. Source: Moosavi-Dezfooli et al.,
+"DeepFool: a simple and accurate method to fool deep neural networks" (2016).
+"""
+
+from typing import ClassVar
+
+import tensorflow as tf
+
+from dim_tf.attacks import checks
+from dim_tf.attacks.adaptor import frozen
+from dim_tf.attacks.norms import NORMS
+from dim_tf.attacks.norms import l1_size
+from dim_tf.attacks.norms import l2_size
+from dim_tf.attacks.walk import Walk
+
+_DUAL_SIZE = {"l2": l2_size, "linf": l1_size}
+_LOSSES = ("logits", "crossentropy")
+# As in foolbox: added to sizes, and to distances so as to arrive.
+_FLOOR = 1e-8
+_EXTRA_DISTANCE = 1e-4
+
+
+@frozen
+class DeepFool(Walk):
+    """Steps to the nearest boundary of the linearized model until one is past.
+
+    foolbox asks the model once for every class; here all gradients of a step
+    share one forward pass. A targeted walk heads for its class alone, where
+    foolbox heads for the nearest until it happens to be the right one.
+
+    Attributes:
+        candidates: how many of the classes that the model finds most likely
+            are considered; None: all.
+        overshoot: share by which the whole perturbation is longer than needed.
+        loss: `"logits"`, or `"crossentropy"`, which differs by rounding only.
+    """
+
+    memory: ClassVar[tuple[str, ...]] = ("perturbation",)
+    steps_together: ClassVar[int] = 2
+    steps: int = 50
+    candidates: int | None = 10
+    overshoot: float = 0.02
+    loss: str = "logits"
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.one_of("loss", self.loss, _LOSSES)
+        if self.candidates is not None:
+            checks.at_least("candidates", self.candidates, 2)
+
+    def start(self, problem, rows):
+        scores = problem.scores(problem.images)
+        count = scores.shape[-1]
+        order = tf.math.top_k(scores, min(self.candidates or count, count))
+        order = order.indices
+        if problem.targeted:
+            target = tf.cast(problem.classes, order.dtype)
+            order = tf.stack([order[:, 0], target], 1)
+        return {
+            **super().start(problem, rows),
+            "order": order,
+            "perturbation": tf.zeros_like(problem.images),
+        }
+
+    def step(self, problem, state):
+        flat = state["result"]
+        scores, lacks, gradients = self._slopes(problem, flat, state["order"])
+        distances = tf.abs(lacks[..., None]) / (
+            _DUAL_SIZE[self.norm](gradients) + _FLOOR
+        )
+        nearest = tf.argmin(distances[..., 0], 1)
+        distance = tf.gather(distances, nearest, batch_dims=1)
+        gradient = tf.gather(gradients, nearest, batch_dims=1)
+        step = NORMS[self.norm].direction(gradient)
+        step *= distance + _EXTRA_DISTANCE
+        perturbation = state["perturbation"] + tf.where(
+            tf.math.is_finite(step), step, 0.0
+        )
+        moved = problem.images + (1.0 + self.overshoot) * perturbation
+        return scores, {
+            "result": problem.clip(moved),
+            "perturbation": perturbation,
+        }
+
+    def _slopes(self, problem, flat, order):
+        """Scores, what other classes lack to the first, and its gradients."""
+        with tf.GradientTape() as tape:
+            tape.watch(flat)
+            scores = problem.scores(flat)
+            values = scores
+            if self.loss == "crossentropy":
+                values = tf.nn.log_softmax(scores)
+            values = tf.gather(values, order, batch_dims=1)
+            lacks = values[:, 1:] - values[:, :1]
+        gradients = tape.batch_jacobian(
+            lacks,
+            flat,
+            unconnected_gradients=tf.UnconnectedGradients.ZERO,
+            # XLA cannot compile it for models with loops, but loops well.
+            experimental_use_pfor=not self.jit_compile,
+        )
+        finite = tf.math.is_finite(gradients)
+        return scores, lacks, tf.where(finite, gradients, 0.0)
+
+
+class L2DeepFoolAttack(DeepFool):
+    """DeepFool in L2."""
+
+    norm: ClassVar[str] = "l2"
+
+
+class LinfDeepFoolAttack(DeepFool):
+    """DeepFool in Linf."""
+
+    norm: ClassVar[str] = "linf"

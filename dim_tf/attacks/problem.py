@@ -1,0 +1,124 @@
+"""What an attack sees inside its graph: images, a goal, a model to ask."""
+
+import dataclasses
+from collections.abc import Callable
+
+import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """One batch to attack.
+
+    Every method treats each row by itself, so that no sample's outcome depends
+    on its neighbors.
+
+    Attributes:
+        images: float32 `(batch, pixels)`, within the bounds.
+        classes: int64 `(batch,)`, labels to leave or classes to reach.
+        seeds: int32 `(batch, 2)`, one stateless seed per row.
+        targeted: whether `classes` are to be reached.
+        model: images `(n, *shape)` -> scores `(n, classes)`.
+        shape: of an image.
+        bounds: smallest and largest value of a pixel.
+    """
+
+    images: tf.Tensor
+    classes: tf.Tensor
+    seeds: tf.Tensor
+    targeted: bool
+    model: Callable
+    shape: tuple[int, ...]
+    bounds: tuple[float, float]
+
+    @property
+    def batch(self):
+        """Number of rows, int32 scalar tensor."""
+        return tf.shape(self.images)[0]
+
+    @property
+    def pixels(self) -> int:
+        return self.images.shape[1]
+
+    @property
+    def range(self) -> float:
+        """Width of the bounds."""
+        return self.bounds[1] - self.bounds[0]
+
+    def clip(self, flat):
+        """Into the bounds."""
+        return tf.clip_by_value(flat, *self.bounds)
+
+    def restrict(self, flat, ball, epsilon):
+        """Into the ball of a norm about the images, and into the bounds.
+
+        Args:
+            flat: float32 `(batch, pixels)`.
+            ball: row of the table of norms.
+            epsilon: scalar or `(batch, 1)`.
+        """
+        change = ball.project(flat - self.images, epsilon)
+        return self.clip(self.images + change)
+
+    def scores(self, flat):
+        """Scores `(batch, classes)` of images, `(batch, k, classes)` of
+        candidates: float32 `(batch, pixels)` or `(batch, k, pixels)`."""
+        scores = self.model(tf.reshape(flat, (-1, *self.shape)))
+        scores = tf.cast(scores, tf.float32)
+        if flat.shape.rank == 2:
+            return scores
+        return tf.reshape(scores, (self.batch, -1, scores.shape[-1]))
+
+    def margin(self, scores):
+        """How far the goal is reached: positive where adversarial.
+
+        Untargeted it is the best other score less the label's, targeted the
+        target's score less the best other one.
+        """
+        own = tf.one_hot(
+            self.classes, scores.shape[-1], on_value=True, off_value=False
+        )
+        if scores.shape.rank == 3:
+            own = own[:, None]
+        lowest = scores.dtype.min
+        # Not by a sum with a mask: infinity less infinity is no number.
+        of_class = tf.reduce_max(tf.where(own, scores, lowest), -1)
+        best_other = tf.reduce_max(tf.where(own, lowest, scores), -1)
+        margin = best_other - of_class
+        return -margin if self.targeted else margin
+
+    def cross_entropy(self, scores):
+        """A loss that grows toward the goal."""
+        loss = tf.nn.sparse_softmax_cross_entropy_with_logits(
+            self.classes, scores
+        )
+        return -loss if self.targeted else loss
+
+    def is_adversarial(self, scores):
+        """bool, `scores` less its last axis; never where one is not finite."""
+        classes = self.classes
+        if scores.shape.rank == 3:
+            classes = classes[:, None]
+        hit = tf.argmax(scores, -1) == classes
+        finite = tf.reduce_all(tf.math.is_finite(scores), -1)
+        return finite & (hit == self.targeted)
+
+    def gradient(self, objective, flat):
+        """Scores, and the gradient of an objective of them, `(batch, pixels)`.
+
+        A row with a gradient that is not finite gets zeros, and so does a
+        model without a gradient.
+
+        Args:
+            objective: scores -> `(batch,)`.
+            flat: float32 `(batch, pixels)`.
+        """
+        with tf.GradientTape() as tape:
+            tape.watch(flat)
+            scores = self.scores(flat)
+            total = tf.reduce_sum(objective(scores))
+        gradients = tape.gradient(
+            total, flat, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
+        finite = tf.reduce_all(tf.math.is_finite(gradients), -1, keepdims=True)
+        return scores, tf.where(finite, gradients, 0.0)

@@ -1,0 +1,227 @@
+"""The attacks of the paper and their neighbors, as rows of data.
+
+`paper` holds the 42 attacks of the paper's tables: 22 L2, 12 Linf, 6 L1 and
+2 L0, with the hyper-parameters of foolbox 3.2.1 (Pointwise: 2.4.0). The
+paper's own list is lost with its appendix; this is the one that fits its
+counts and its references. `quick` is a reduced preset for a first look, and
+`extra` what else is at hand.
+"""
+
+import dataclasses
+
+from foolbox import distances
+
+from dim_tf import attacks
+from dim_tf.attacks.adaptor import FixedEpsilon
+from dim_tf.attacks.adaptor import Native
+
+# The paper's thresholds, which the grids below contain.
+THRESHOLDS = {"l0": 12.0, "l1": 8.0, "l2": 1.5, "linf": 0.3}
+EPSILONS = {
+    "l1": (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 50),
+    "l2": (0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 2.5, 3, 3.5, 4, 5, 6),
+    "linf": (
+        *(0.02, 0.05, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3),
+        *(0.35, 0.4, 0.45, 0.5, 0.6, 0.8, 1),
+    ),
+}
+# What an attack asks of the model.
+GRADIENTS = "gradients"
+SCORES = "scores"
+DECISIONS = "decisions"
+NOTHING = "nothing"
+
+
+@dataclasses.dataclass(frozen=True)
+class AttackSpec:
+    """One attack of a suite.
+
+    Attributes:
+        name: of its row in records and tables.
+        access: what it asks of the model: `GRADIENTS` and so on.
+        attack: the attack, hyper-parameters and all.
+        repeats: runs of which the best counts.
+    """
+
+    name: str
+    access: str
+    attack: Native
+    repeats: int = 1
+
+    @property
+    def norm(self) -> str:
+        return self.attack.norm
+
+    @property
+    def epsilons(self) -> tuple[float | None, ...]:
+        """What to call it with: a grid, or no limit at all."""
+        if isinstance(self.attack, FixedEpsilon):
+            return EPSILONS[self.norm]
+        return (None,)
+
+    def runnable(self, *, jit_compile: bool = False, seed: int = 0):
+        """The foolbox attack to call."""
+        attack = dataclasses.replace(
+            self.attack, jit_compile=jit_compile, seed=seed
+        )
+        return attack.repeat(self.repeats) if self.repeats > 1 else attack
+
+
+def _specs(*rows) -> dict[str, AttackSpec]:
+    return {name: AttackSpec(name, *rest) for name, *rest in rows}
+
+
+def _flexible(norm, distance):
+    """The five searches that look the same in every norm."""
+    rows = (
+        ("inversion", NOTHING, attacks.InversionAttack),
+        ("bs_contrast", DECISIONS, attacks.BinarySearchContrastReductionAttack),
+        ("ls_contrast", DECISIONS, attacks.LinearSearchContrastReductionAttack),
+        ("gaussian_blur", DECISIONS, attacks.GaussianBlurAttack),
+        (
+            "blended_uniform",
+            DECISIONS,
+            attacks.LinearSearchBlendedUniformNoiseAttack,
+        ),
+    )
+    return [
+        (f"{norm}_{name}", access, kind(distance=distance))
+        for name, access, kind in rows
+    ]
+
+
+_L2 = (
+    ("l2_contrast_reduction", NOTHING, attacks.L2ContrastReductionAttack()),
+    ("l2_ddn", GRADIENTS, attacks.DDNAttack()),
+    ("l2_pgd", GRADIENTS, attacks.L2ProjectedGradientDescentAttack()),
+    ("l2_bim", GRADIENTS, attacks.L2BasicIterativeAttack()),
+    ("l2_fgm", GRADIENTS, attacks.L2FastGradientAttack()),
+    ("l2_add_gauss", NOTHING, attacks.L2AdditiveGaussianNoiseAttack()),
+    ("l2_add_uniform", NOTHING, attacks.L2AdditiveUniformNoiseAttack()),
+    (
+        "l2_ca_add_gauss",
+        NOTHING,
+        attacks.L2ClippingAwareAdditiveGaussianNoiseAttack(),
+    ),
+    (
+        "l2_ca_add_uniform",
+        NOTHING,
+        attacks.L2ClippingAwareAdditiveUniformNoiseAttack(),
+    ),
+    (
+        "l2_rep_gauss",
+        DECISIONS,
+        attacks.L2RepeatedAdditiveGaussianNoiseAttack(),
+    ),
+    (
+        "l2_rep_uniform",
+        DECISIONS,
+        attacks.L2RepeatedAdditiveUniformNoiseAttack(),
+    ),
+    (
+        "l2_ca_rep_gauss",
+        DECISIONS,
+        attacks.L2ClippingAwareRepeatedAdditiveGaussianNoiseAttack(),
+    ),
+    (
+        "l2_ca_rep_uniform",
+        DECISIONS,
+        attacks.L2ClippingAwareRepeatedAdditiveUniformNoiseAttack(),
+    ),
+    ("l2_deepfool", GRADIENTS, attacks.L2DeepFoolAttack()),
+    ("l2_carlini_wagner", GRADIENTS, attacks.L2CarliniWagnerAttack()),
+    ("l2_brendel_bethge", GRADIENTS, attacks.L2BrendelBethgeAttack()),
+    ("l2_boundary", DECISIONS, attacks.BoundaryAttack()),
+    *_flexible("l2", distances.l2),
+)
+_LINF = (
+    ("linf_pgd", GRADIENTS, attacks.LinfProjectedGradientDescentAttack()),
+    ("linf_bim", GRADIENTS, attacks.LinfBasicIterativeAttack()),
+    ("linf_fgsm", GRADIENTS, attacks.LinfFastGradientAttack()),
+    ("linf_add_uniform", NOTHING, attacks.LinfAdditiveUniformNoiseAttack()),
+    (
+        "linf_rep_uniform",
+        DECISIONS,
+        attacks.LinfRepeatedAdditiveUniformNoiseAttack(),
+    ),
+    ("linf_deepfool", GRADIENTS, attacks.LinfDeepFoolAttack()),
+    ("linf_brendel_bethge", GRADIENTS, attacks.LinfinityBrendelBethgeAttack()),
+    *_flexible("linf", distances.linf),
+)
+_L1 = (
+    ("l1_pgd", GRADIENTS, attacks.L1ProjectedGradientDescentAttack()),
+    ("l1_bim", GRADIENTS, attacks.L1BasicIterativeAttack()),
+    ("l1_fgm", GRADIENTS, attacks.L1FastGradientAttack()),
+    ("l1_sparse_descent", GRADIENTS, attacks.SparseL1DescentAttack()),
+    ("l1_ead", GRADIENTS, attacks.EADAttack()),
+    ("l1_brendel_bethge", GRADIENTS, attacks.L1BrendelBethgeAttack()),
+)
+_L0 = (
+    ("l0_pointwise_x10", DECISIONS, attacks.PointwiseAttack(), 10),
+    ("l0_brendel_bethge", GRADIENTS, attacks.L0BrendelBethgeAttack()),
+)
+PAPER = _specs(*_L2, *_LINF, *_L1, *_L0)
+EXTRA = _specs(
+    (
+        "l2_ddn100",
+        GRADIENTS,
+        attacks.DDNAttack(steps=100, schedule="cosine"),
+    ),
+    ("l2_vat", GRADIENTS, attacks.VirtualAdversarialAttack(steps=50)),
+    ("l2_newton_fool", GRADIENTS, attacks.NewtonFoolAttack()),
+    ("l2_salt_and_pepper", DECISIONS, attacks.SaltAndPepperNoiseAttack()),
+    ("l2_hop_skip_jump", DECISIONS, attacks.HopSkipJumpAttack()),
+    (
+        "linf_hop_skip_jump",
+        DECISIONS,
+        attacks.HopSkipJumpAttack(constraint="linf"),
+    ),
+    ("l2_dataset", DECISIONS, attacks.DatasetAttack()),
+    *_flexible("l1", distances.l1),
+    ("l0_fmn", GRADIENTS, attacks.L0FMNAttack()),
+    ("l1_fmn", GRADIENTS, attacks.L1FMNAttack()),
+    ("l2_fmn", GRADIENTS, attacks.L2FMNAttack()),
+    ("linf_fmn", GRADIENTS, attacks.LInfFMNAttack()),
+    ("l1_mi_fgsm", GRADIENTS, attacks.L1MomentumIterativeFastGradientMethod()),
+    ("l2_mi_fgsm", GRADIENTS, attacks.L2MomentumIterativeFastGradientMethod()),
+    (
+        "linf_mi_fgsm",
+        GRADIENTS,
+        attacks.LinfMomentumIterativeFastGradientMethod(),
+    ),
+    (
+        "l2_decaying_descent",
+        GRADIENTS,
+        attacks.DecayingDescentAttack(norm="l2", loss="margin"),
+    ),
+    (
+        "linf_decaying_descent",
+        GRADIENTS,
+        attacks.DecayingDescentAttack(norm="linf", loss="margin"),
+    ),
+)
+# One good attack of each kind of access for each norm, with fewer steps.
+QUICK = {
+    **{
+        name: PAPER[name]
+        for name in ("l2_bim", "linf_pgd", "l1_bim", "l2_rep_gauss")
+    },
+    **_specs(
+        ("l2_ddn30", GRADIENTS, attacks.DDNAttack(steps=30, schedule="cosine")),
+        ("l2_boundary_2000", DECISIONS, attacks.BoundaryAttack(steps=2000)),
+        (
+            "l2_brendel_bethge_100",
+            GRADIENTS,
+            attacks.L2BrendelBethgeAttack(steps=100, lr_num_decay=10),
+        ),
+        (
+            "linf_brendel_bethge_50",
+            GRADIENTS,
+            attacks.LinfinityBrendelBethgeAttack(steps=50, lr_num_decay=10),
+        ),
+        ("l1_fmn", GRADIENTS, attacks.L1FMNAttack()),
+        ("l0_fmn", GRADIENTS, attacks.L0FMNAttack()),
+        ("l0_pointwise", DECISIONS, attacks.PointwiseAttack()),
+    ),
+}
+PRESETS = {"paper": PAPER, "quick": QUICK, "extra": EXTRA}

@@ -1,0 +1,70 @@
+"""Steps that go on until an image is adversarial."""
+
+import abc
+from typing import ClassVar
+
+import tensorflow as tf
+
+from dim_tf.attacks import checks
+from dim_tf.attacks.adaptor import Minimization
+from dim_tf.attacks.adaptor import frozen
+
+
+@frozen
+class Walk(Minimization):
+    """Steps of each image until it is adversarial, which is the answer.
+
+    Attributes:
+        steps: most steps of an image; it fails if they are not enough.
+    """
+
+    # Names of what `step` changes besides the image, `(batch, pixels)` each.
+    memory: ClassVar[tuple[str, ...]] = ()
+    # Steps between two looks at who is done.
+    steps_together: ClassVar[int]
+    steps: int
+
+    def __post_init__(self):
+        checks.at_least("steps", self.steps, 1)
+
+    @abc.abstractmethod
+    def step(self, problem, state):
+        """One step from the images `state["result"]`.
+
+        Returns:
+            their scores, and a dict of `result` and the memory after the step.
+        """
+
+    def start(self, problem, rows):
+        del rows
+        return {
+            "active": tf.ones_like(problem.classes, tf.bool),
+            "result": problem.images,
+            "step": tf.zeros_like(problem.classes, tf.int32),
+        }
+
+    def advance(self, problem, state):
+        names = ("active", "result", "step", *self.memory)
+        return tf.while_loop(
+            lambda walk: tf.reduce_any(walk["active"]),
+            lambda walk: [self._step(problem, {**state, **walk})],
+            [{name: state[name] for name in names}],
+            maximum_iterations=self.steps_together,
+        )[0]
+
+    def _step(self, problem, state):
+        scores, moved = self.step(problem, state)
+        moves = state["active"] & ~problem.is_adversarial(scores)
+        exhausted = state["step"] >= self.steps
+        moved["result"] = tf.where(
+            exhausted[:, None], problem.images, moved["result"]
+        )
+        moved = {
+            name: tf.where(moves[:, None], value, state[name])
+            for name, value in moved.items()
+        }
+        return {
+            **moved,
+            "active": moves & ~exhausted,
+            "step": state["step"] + 1,
+        }

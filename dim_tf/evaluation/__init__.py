@@ -1,0 +1,1 @@
+"""Measuring how robust a model is."""
