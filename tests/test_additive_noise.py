@@ -1,0 +1,160 @@
+import foolbox
+import numpy as np
+import pytest
+import tensorflow as tf
+from tiny_nets import MODEL
+from tiny_nets import NET
+from tiny_nets import PIXELS
+from tiny_nets import check_rows
+from tiny_nets import check_rows_are_independent
+from tiny_nets import foolbox_model
+
+from dim_tf.attacks import additive_noise
+
+EPSILON = {"l2": 1.0, "linf": 0.3}
+ATTACKS = [
+    value
+    for name, value in vars(additive_noise).items()
+    if name.endswith("NoiseAttack")
+]
+REPEATED = [kind for kind in ATTACKS if "Repeated" in kind.__name__]
+SINGLE = [kind for kind in ATTACKS if "Repeated" not in kind.__name__]
+
+
+def changes(kind, epsilon, **settings):
+    raw, _, _ = kind(**settings)(
+        MODEL, NET.images, NET.labels, epsilons=epsilon
+    )
+    return (raw.numpy() - NET.images.numpy()).reshape(len(raw), -1)
+
+
+def test_every_kind_of_foolbox_is_there():
+    names = {
+        name
+        for name in dir(foolbox.attacks)
+        if name.endswith("AdditiveGaussianNoiseAttack")
+        or name.endswith("AdditiveUniformNoiseAttack")
+    }
+    assert names == {kind.__name__ for kind in ATTACKS}
+
+
+@pytest.mark.parametrize("kind", SINGLE)
+def test_noise_is_as_large_as_asked_for(kind):
+    epsilon = EPSILON[kind.norm]
+    order = {"l2": 2, "linf": np.inf}[kind.norm]
+    sizes = np.linalg.norm(changes(kind, epsilon), order, axis=1)
+    assert (sizes <= epsilon + 1e-5).all()
+    if "ClippingAware" in kind.__name__:
+        np.testing.assert_allclose(sizes, epsilon, rtol=1e-5)
+    else:
+        # Some of it is lost to the bounds, but not much.
+        assert (sizes > 0.6 * epsilon).all()
+
+
+@pytest.mark.parametrize("kind", SINGLE)
+def test_noise_differs_between_images_and_seeds_but_not_epsilons(kind):
+    first = changes(kind, EPSILON[kind.norm] / 100)
+    larger = changes(kind, EPSILON[kind.norm] / 50)
+    for one, another in zip(first, larger, strict=True):
+        assert np.corrcoef(one, another)[0, 1] > 0.95
+    other = changes(kind, EPSILON[kind.norm] / 100, seed=1)
+    for one, another in ((first[0], first[1]), (first[0], other[0])):
+        assert abs(np.corrcoef(one, another)[0, 1]) < 0.5
+
+
+@pytest.mark.parametrize("pixels", [36, 784])
+@pytest.mark.parametrize("epsilon", [0.05, 1.5, 6.0, 100.0])
+def test_clipping_aware_scaling_agrees_with_foolbox(generator, pixels, epsilon):
+    images = generator.uniform(0, 1, (20, pixels))
+    images = np.where(generator.uniform(size=images.shape) < 0.5, 0, images)
+    images = images.astype(np.float32)
+    draws = generator.normal(size=(20, 1, pixels)).astype(np.float32)
+    problem = type("", (), {"images": tf.constant(images), "bounds": (0, 1)})
+    scaled = additive_noise.clipping_aware(
+        problem, tf.constant(draws), tf.fill((20, 1, 1), epsilon)
+    )
+    reference = foolbox.external.clipping_aware_rescaling
+    factor = reference.l2_clipping_aware_rescaling(
+        tf.constant(images), tf.constant(draws[:, 0]), epsilon
+    )
+
+    def size(noise):
+        moved = np.clip(images + noise, 0, 1)
+        return np.linalg.norm(moved - images, axis=1)
+
+    ours, theirs = size(scaled[:, 0]), size(factor * draws[:, 0])
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+    room = np.linalg.norm(np.where(draws[:, 0] > 0, 1 - images, images), axis=1)
+    np.testing.assert_allclose(ours, np.minimum(epsilon, room), rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", REPEATED)
+def test_repeated_noise_keeps_the_first_draw_that_fools(kind):
+    attack = kind(repeats=40)
+    epsilon = 3.0 if kind.norm == "l2" else 0.6
+    images, labels = NET.images, NET.labels
+    raw, _, success = attack(MODEL, images, labels, epsilons=epsilon)
+    rows = check_rows(attack).rows
+    problem = type(
+        "",
+        (),
+        {
+            **rows,
+            "pixels": PIXELS,
+            "bounds": (0, 1),
+            "clip": staticmethod(lambda flat: tf.clip_by_value(flat, 0.0, 1.0)),
+        },
+    )
+    tried = attack.perturbed(
+        problem, tf.fill((len(labels), 1), epsilon), tf.range(40)[None]
+    )
+    tried = tf.reshape(tried, (len(labels), 40, *images.shape[1:]))
+    firsts = []
+    for index, label in enumerate(labels.numpy()):
+        fools = np.argmax(NET(tried[index]), 1) != label
+        assert success[index] == fools.any()
+        expected = (
+            tried[index, fools.argmax()] if fools.any() else images[index]
+        )
+        np.testing.assert_allclose(raw[index], expected, atol=1e-6)
+        firsts.append(fools.argmax())
+    assert max(firsts) > 0
+
+
+@pytest.mark.parametrize("check_trivial", [True, False])
+def test_repeated_noise_leaves_misclassified_images_if_asked_to(check_trivial):
+    attack = additive_noise.L2RepeatedAdditiveUniformNoiseAttack(
+        repeats=5, check_trivial=check_trivial
+    )
+    wrong = (NET.labels + 1) % 3
+    raw, _, success = attack(MODEL, NET.images, wrong, epsilons=0.1)
+    assert success.numpy().all()
+    assert (raw.numpy() == NET.images.numpy()).all() == check_trivial
+
+
+@pytest.mark.parametrize("kind", [REPEATED[0], SINGLE[0]])
+def test_neighbors_change_nothing(kind):
+    check_rows_are_independent(kind(), epsilons=2.0)
+
+
+def test_xla_draws_the_same():
+    kind = additive_noise.L2ClippingAwareAdditiveGaussianNoiseAttack
+    np.testing.assert_allclose(
+        changes(kind, 2.0, jit_compile=True), changes(kind, 2.0), atol=1e-5
+    )
+
+
+def test_targeted_noise():
+    targets = foolbox.criteria.TargetedMisclassification((NET.labels + 1) % 3)
+    attack = additive_noise.L2RepeatedAdditiveGaussianNoiseAttack()
+    raw, _, success = attack(MODEL, NET.images, targets, epsilons=4.0)
+    reached = np.argmax(NET(raw), 1) == targets.target_classes.numpy()
+    np.testing.assert_array_equal(success, reached)
+
+
+def test_scores_that_are_no_numbers_are_no_success():
+    model = foolbox_model(lambda images: NET(images) * np.nan)
+    for kind in (REPEATED[0], SINGLE[0]):
+        raw, _, success = kind()(model, NET.images, NET.labels, epsilons=1.0)
+        assert not success.numpy().any()
+        assert np.isfinite(raw).all()

@@ -1,0 +1,102 @@
+import json
+import math
+
+import numpy as np
+import pytest
+
+from dim_tf import data
+from dim_tf.attacks import suite
+from dim_tf.benchmarking import attacks
+from dim_tf.reporting import benchmarks
+
+
+def record(attack, batch_size, foolbox_seconds, native_seconds):
+    return {
+        "attack": attack,
+        "batch_size": batch_size,
+        "foolbox_seconds": foolbox_seconds,
+        "native_seconds": native_seconds,
+        "ratio": foolbox_seconds / native_seconds,
+        "model_share": 0.5,
+        "foolbox_robust_accuracy": 0.25,
+        "native_robust_accuracy": 0.2,
+        "foolbox_median_distance": 1.5,
+        "native_median_distance": math.inf,
+    }
+
+
+def test_tables():
+    records = [
+        record("l2_pgd", 100, 8.0, 1.0),
+        record("l2_bim", 100, 2.0, 1.0),
+        record("l2_bim", 1, 3.0, 1.0),
+    ]
+    header, first, *_ = benchmarks.attacks_table(records)
+    assert dict(zip(header, first, strict=True)) == {
+        "attack": "`l2_pgd`",
+        "images": "100",
+        "foolbox s": "8",
+        "ours s": "1",
+        "ratio": "8.0",
+        "model's share": "50%",
+        "foolbox robust": "25.0%",
+        "ours robust": "20.0%",
+        "foolbox median": "1.5",
+        "ours median": "inf",
+    }
+    assert benchmarks.summary_table(records)[1:] == [
+        ("1", "1", "3.0x", "3.0x", "`l2_bim` 3.0x"),
+        ("100", "2", "4.0x", "5.0x", "`l2_bim` 2.0x"),
+    ]
+
+
+# foolbox's Brendel-Bethge attacks say so when they are made.
+@pytest.mark.filterwarnings("ignore:At the first initialisation:UserWarning")
+def test_every_comparable_attack_has_its_rival():
+    names = attacks.comparable()
+    assert len(names) == 36
+    assert attacks.SETTINGS.keys() <= set(names)
+    for name in names:
+        native = suite.PAPER[name].attack
+        stock = attacks.stock_attack(native)
+        assert type(stock).__name__ == type(native).__name__
+
+
+@pytest.fixture
+def subject(saved_models, generator):
+    from dim_tf import models
+
+    model = models.load_outputs("dim")
+    images = generator.uniform(size=(4, *data.IMAGE_SHAPE)).astype(np.float32)
+    labels = np.argmax(model(images)["scores"], 1).astype(np.int64)
+    return attacks.subject(model, data.Examples(images, labels, np.arange(4)))
+
+
+def test_rows_are_kept_and_not_made_again(subject, tmp_path):
+    output = tmp_path / "results" / "dim.json"
+
+    def fill(names, digest="a"):
+        return attacks.fill(
+            output,
+            names,
+            subject,
+            digest,
+            jit_compile=False,
+            seconds_limit=0.0,
+        )
+
+    (row,) = fill(["l2_fgm"])
+    assert row["batch_size"] == row["num_attacked"] == 4
+    # One gradient of each image, and a look at it for every epsilon tried.
+    assert row["backwards"] == 4
+    assert row["foolbox_robust_accuracy"] == row["native_robust_accuracy"]
+    assert row["native_median_distance"] == pytest.approx(
+        row["foolbox_median_distance"], rel=1e-3
+    )
+    assert row["ratio"] > 0
+    first, second = fill(["l2_fgm", "l2_add_gauss"])
+    assert first == row
+    assert second["attack"] == "l2_add_gauss"
+    assert json.loads(output.read_text()) == [first, second]
+    with pytest.raises(ValueError, match="other weights; delete it"):
+        fill(["l2_bim"], digest="b")

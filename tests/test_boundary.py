@@ -1,0 +1,121 @@
+import itertools
+
+import eagerpy
+import foolbox
+import numpy as np
+import pytest
+import tensorflow as tf
+from closed_forms import PIXELS
+from closed_forms import constant
+from closed_forms import sizes
+from closed_forms import sizes_over_optimum
+from tiny_nets import MODEL
+from tiny_nets import NET
+from tiny_nets import check_rows
+from tiny_nets import check_rows_are_independent
+from tiny_nets import final_state
+from tiny_nets import foolbox_model
+from tiny_nets import foolbox_result
+
+from dim_tf.attacks import splitmix
+from dim_tf.attacks.boundary import BoundaryAttack
+
+# Verdicts come often, so that step sizes adapt within a short walk.
+SHORT = {"steps": 200, "update_stats_every_k": 1}
+
+
+def draw_like_ours(monkeypatch, seeds):
+    """Lets foolbox draw what our attack draws for its only image."""
+    step = itertools.count()
+
+    def normal(_, shape):
+        noise = splitmix.normal(seeds, PIXELS, next(step))
+        return eagerpy.astensor(tf.reshape(noise, shape))
+
+    monkeypatch.setattr(eagerpy, "normal", normal)
+
+
+@pytest.mark.parametrize(
+    ("row", "settings", "grows"),
+    [
+        (0, {"spherical_step": 0.1, "source_step": 0.1}, (True, False)),
+        (2, {"spherical_step": 0.3, "source_step": 0.01}, (False, True)),
+    ],
+)
+def test_the_walk_is_foolbox_s_step_by_step(monkeypatch, row, settings, grows):
+    settings = {"steps": 140, "update_stats_every_k": 1, **settings}
+    attack, only = BoundaryAttack(**settings), slice(row, row + 1)
+    starts = NET.others[only]
+    state = final_state(attack, only, starting_points=starts)
+    draw_like_ours(monkeypatch, check_rows(attack, only).rows["seeds"])
+    expected = foolbox_result(
+        foolbox.attacks.BoundaryAttack(**settings), only, starting_points=starts
+    )
+    np.testing.assert_allclose(state["result"], expected, 0, 1e-5)
+    # Both rates had their say, one for longer steps, one for shorter ones.
+    spherical = state["spherical_step"][0, 0] / settings["spherical_step"]
+    source = state["source_step"][0, 0] / settings["source_step"] / spherical
+    np.testing.assert_array_equal(np.array([spherical, source]) > 1, grows)
+    assert not np.isclose([spherical, source], 1).any()
+
+
+def test_it_comes_close_to_the_plane_of_a_linear_model():
+    attack = BoundaryAttack(steps=4000, update_stats_every_k=1)
+    ratios = sizes_over_optimum(attack)
+    assert ratios.min() >= 1 - 1e-5
+    assert np.median(ratios) < 1.1
+
+
+def test_neighbors_change_nothing():
+    check_rows_are_independent(BoundaryAttack(**SHORT), starts=True)
+
+
+def test_a_target_is_reached():
+    targets = tf.argmax(NET(NET.others), 1)
+    criterion = foolbox.criteria.TargetedMisclassification(targets)
+    adversarials, _, success = BoundaryAttack(**SHORT)(
+        MODEL,
+        NET.images,
+        criterion,
+        epsilons=None,
+        starting_points=NET.others,
+    )
+    assert success.numpy().all()
+    np.testing.assert_array_equal(tf.argmax(NET(adversarials), 1), targets)
+    near = sizes("l2", adversarials.numpy() - NET.images)
+    far = sizes("l2", NET.others.numpy() - NET.images)
+    assert (near < 0.6 * far).all()
+
+
+def test_without_a_starting_point_it_fails_with_the_image_itself():
+    adversarials, _, success = BoundaryAttack()(
+        foolbox_model(constant), NET.images, np.zeros(8, int), epsilons=None
+    )
+    assert not success.numpy().any()
+    np.testing.assert_array_equal(adversarials, NET.images)
+
+
+def test_a_row_that_converged_stops():
+    attack = BoundaryAttack(**SHORT, source_step_convergance=8e-3)
+    state = final_state(attack, starting_points=NET.others)
+    converged = state["source_step"][:, 0] < 8e-3
+    assert converged.any()
+    np.testing.assert_array_equal(converged, state["step"] < attack.steps)
+
+
+@pytest.mark.parametrize("setting", ["steps", "update_stats_every_k"])
+def test_settings_are_checked(setting):
+    with pytest.raises(ValueError, match=f"{setting} must be at least 1"):
+        BoundaryAttack(**{setting: 0})
+
+
+@pytest.mark.slow
+def test_xla_walks_the_same_way():
+    plain, compiled = (
+        final_state(
+            BoundaryAttack(steps=60, jit_compile=jit_compile),
+            starting_points=NET.others,
+        )
+        for jit_compile in (False, True)
+    )
+    np.testing.assert_allclose(plain["result"], compiled["result"], 0, 1e-4)

@@ -1,0 +1,237 @@
+"""The commands as a user runs them: output, exit codes, one-line errors."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import PIL.Image
+import pytest
+from tensorboard.backend.event_processing import event_accumulator
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+SMALL = [
+    "--denoiser_units=16",
+    "--internal_units=8",
+    "--denoiser_epochs=1",
+    "--internal_epochs=1",
+    "--noxla",
+    "--first_look=2",
+]
+
+
+def run(command, *arguments, **environment):
+    """Runs a command of the package; returns the finished process."""
+    return subprocess.run(
+        [sys.executable, "-m", f"dim_tf.{command}", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        timeout=300,
+    )
+
+
+def error_of(process):
+    """The one line that a failed command printed."""
+    assert process.returncode != 0
+    # TensorFlow misses a GPU before its logging can be told not to.
+    lines = [
+        line
+        for line in process.stderr.strip().splitlines()
+        if "absl::InitializeLog" not in line and " cuda" not in line
+    ]
+    assert len(lines) == 1, process.stderr
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_mnist, tmp_path_factory):
+    """Folder with `runs/` and `saved_models/` that the train command wrote."""
+    folder = tmp_path_factory.mktemp("trained")
+    process = run(
+        "train",
+        "--flagfile=flags/dim.cfg",
+        *SMALL,
+        f"--data_dir={tiny_mnist.data_dir}",
+        f"--validation_size={tiny_mnist.validation_size}",
+        f"--run_dir={folder}/runs/dim",
+        f"--saved_models={folder}/saved_models",
+    )
+    assert process.returncode == 0, process.stderr
+    assert "dim: clean accuracy" in process.stdout
+    assert "bi_dim: clean accuracy" in process.stdout
+    return folder
+
+
+def test_train_leaves_what_the_readme_promises(trained):
+    files = {
+        str(path.relative_to(trained))
+        for path in trained.rglob("*")
+        if path.is_file()
+    }
+    assert {
+        "saved_models/dim/model.keras",
+        "saved_models/dim/card.json",
+        "saved_models/dim/1/saved_model.pb",
+        "saved_models/bi_dim/card.json",
+        "saved_models/bi_dim/1/saved_model.pb",
+        "runs/dim/stages.png",
+        "runs/dim/projector_config.pbtxt",
+    } <= files
+    assert "saved_models/bi_dim/model.keras" not in files
+    assert not any("/." in file for file in files)
+
+
+def test_card_says_how_the_model_was_made(trained):
+    card = json.loads((trained / "saved_models/bi_dim/card.json").read_text())
+    assert card["parent"] == "dim"
+    assert card["settings"]["recipe"]["denoiser_epochs"] == 1
+    assert card["settings"]["seed"] == 0
+    assert 0 <= card["clean_accuracy"] <= 1
+    assert card["num_test_images"] == 200
+    assert card["training_seconds"] > 0
+    assert card["versions"].keys() >= {"tensorflow", "keras", "python"}
+    assert card["robust_accuracy_upper_bounds"].keys() >= {"l2_1.5"}
+
+
+def test_predict_reads_files_and_draws(trained, tmp_path):
+    stroke = np.full((60, 40, 3), 255, np.uint8)
+    stroke[10:50, 18:23] = 0
+    PIL.Image.fromarray(stroke).save(tmp_path / "stroke.png")
+    np.save(tmp_path / "several.npy", np.stack([255 - stroke[..., 0]] * 2))
+    process = run(
+        "predict",
+        f"--model={trained}/saved_models/bi_dim",
+        f"--picture={tmp_path}/out.png",
+        tmp_path / "stroke.png",
+        tmp_path / "several.npy",
+    )
+    assert process.returncode == 0, process.stderr
+    lines = process.stdout.splitlines()
+    assert len(lines) == 4
+    predictions = {line.partition(": ")[2] for line in lines[:3]}
+    assert len(predictions) == 1  # the same stroke in both polarities
+    with PIL.Image.open(tmp_path / "out.png") as picture:
+        assert picture.width > 10 * 28
+
+
+def test_export_reuses_versions_and_restores_runs(trained, tiny_mnist):
+    folder = trained / "saved_models"
+    process = run("export", "--model=all", f"--saved_models={folder}")
+    assert process.returncode == 0, process.stderr
+    assert f"{folder}/dim/1" in process.stdout
+    before = (folder / "dim" / "card.json").read_text()
+    process = run(
+        "export",
+        f"--run_dir={trained}/runs/dim",
+        f"--saved_models={folder}",
+        f"--data_dir={tiny_mnist.data_dir}",
+        f"--validation_size={tiny_mnist.validation_size}",
+        "--first_look=2",
+    )
+    assert process.returncode == 0, process.stderr
+    assert json.loads(before) == json.loads(
+        (folder / "dim" / "card.json").read_text()
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--no_such_flag=1"], "no_such_flag"),
+        (["train", "--flagfile=no/such.cfg"], "no/such.cfg"),
+        (["train", "--model=dimm"], "--model must be one of dim, im"),
+        (["train", "--denoiser_noise=pink"], "noise must be one of gaussian"),
+        (["train", "--batch_size=0"], "--batch_size must be at least 1, got 0"),
+        (["train", "--model=cnn", "--denoiser_units=3"], "has no effect"),
+        (["train", "--model=im", "--denoiser_units=3"], "im has no denoiser"),
+        (["train", "--dataset=minst"], "--dataset=minst is not a"),
+        (["train", "file"], "takes flags only"),
+        (["predict"], "needs image files"),
+        (["predict", "--model=nothing", "x.png"], "neither a folder nor"),
+        (["export", "--run_dir=/no/such"], "is no training"),
+        (["export", "--saved_models=/no/such"], "no trained model 'all'"),
+    ],
+    ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else "",
+)
+def test_bad_input_is_one_line(arguments, message, tmp_path):
+    command, *rest = arguments
+    if command == "train":
+        rest.append(f"--run_dir={tmp_path}/run")
+    assert message in error_of(run(command, *rest))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"no image"], ids=["empty", "text"])
+def test_predict_refuses_what_is_no_image(trained, tmp_path, content):
+    (tmp_path / "bad.png").write_bytes(content)
+    model = f"--model={trained}/saved_models/dim"
+    process = run("predict", model, tmp_path / "bad.png")
+    assert "bad.png is not a readable" in error_of(process)
+
+
+def test_help_names_the_flags():
+    process = run("train", "--help")
+    assert "--denoiser_noise" in process.stdout
+    assert "--saved_models" in process.stdout
+
+
+def test_tensorboard_has_curves_and_pictures(trained):
+    accumulator = event_accumulator.EventAccumulator(str(trained / "runs/dim"))
+    accumulator.Reload()
+    tags = {
+        tag
+        for tags in accumulator.Tags().values()
+        if isinstance(tags, list)
+        for tag in tags
+    }
+    assert {
+        "denoiser/loss",
+        "denoiser/learning_rate",
+        "denoiser/clean_noisy_denoised",
+        "internal_models/validation/accuracy",
+        "internal_models/margin/class_0",
+        "internal_models/image_denoised_reconstructions",
+        "_hparams_/session_start_info",
+    } <= tags
+
+
+def test_benchmarks_print_their_rows(trained):
+    process = run(
+        "benchmark", "--subject=stack", "--rounds=1", "--internal_units=2"
+    )
+    assert "ten models in one compiled step" in process.stdout, process.stderr
+    model = f"--model={trained}/saved_models/dim"
+    process = run("benchmark", "--subject=inference", "--rounds=3", model)
+    assert "one image" in process.stdout, process.stderr
+
+
+def test_a_full_disk_leaves_what_was_there(trained):
+    folder = trained / "saved_models" / "dim"
+    before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    command = (
+        f"ulimit -f 8 && {sys.executable} -m dim_tf.export --first_look=0 "
+        f"--run_dir={trained}/runs/dim --saved_models={trained}/saved_models"
+    )
+    process = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, cwd=ROOT
+    )
+    assert process.returncode != 0
+    after = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    assert after == before
+
+
+def test_a_run_of_another_recipe_is_refused(trained, tiny_mnist):
+    process = run(
+        "train",
+        *SMALL,
+        "--seed=1",
+        f"--data_dir={tiny_mnist.data_dir}",
+        f"--validation_size={tiny_mnist.validation_size}",
+        f"--run_dir={trained}/runs/dim",
+    )
+    assert "seed=0 there, 1 here" in error_of(process)

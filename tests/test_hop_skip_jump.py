@@ -1,0 +1,132 @@
+import itertools
+
+import eagerpy
+import foolbox
+import numpy as np
+import pytest
+import tensorflow as tf
+from closed_forms import PIXELS
+from closed_forms import constant
+from closed_forms import sizes
+from closed_forms import sizes_over_optimum
+from tiny_nets import MODEL
+from tiny_nets import NET
+from tiny_nets import check_rows
+from tiny_nets import check_rows_are_independent
+from tiny_nets import final_state
+from tiny_nets import foolbox_model
+from tiny_nets import foolbox_result
+
+from dim_tf.attacks import splitmix
+from dim_tf.attacks.hop_skip_jump import HopSkipJumpAttack
+
+SHORT = {"steps": 4, "initial_gradient_eval_steps": 45}
+CONSTRAINTS = pytest.mark.parametrize("constraint", ["l2", "linf"])
+
+
+def draw_like_ours(monkeypatch, seeds):
+    """Lets foolbox draw what our attack draws for its only image."""
+    step = itertools.count()
+
+    def drawing(draw):
+        def function(_, shape, **unused):
+            del unused
+            noise = draw(seeds, PIXELS, next(step), tf.range(shape[0])[None])
+            return eagerpy.astensor(tf.reshape(noise, shape))
+
+        return function
+
+    monkeypatch.setattr(eagerpy, "normal", drawing(splitmix.normal))
+    monkeypatch.setattr(
+        eagerpy,
+        "uniform",
+        drawing(lambda *args: 2.0 * splitmix.uniform(*args) - 1.0),
+    )
+
+
+@CONSTRAINTS
+@pytest.mark.parametrize("evaluations", [1, 45])
+def test_the_steps_are_foolbox_s(monkeypatch, constraint, evaluations):
+    settings = {
+        "steps": 3,
+        "initial_gradient_eval_steps": evaluations,
+        "constraint": constraint,
+    }
+    attack, first = HopSkipJumpAttack(**settings), slice(1, 2)
+    starts = NET.others[first]
+    state = final_state(attack, first, starting_points=starts)
+    draw_like_ours(monkeypatch, check_rows(attack, first).rows["seeds"])
+    expected = foolbox_result(
+        foolbox.attacks.HopSkipJumpAttack(**settings),
+        first,
+        starting_points=starts,
+    )
+    np.testing.assert_allclose(state["point"], expected, 0, 1e-5)
+
+
+@CONSTRAINTS
+def test_it_comes_close_to_the_plane_of_a_linear_model(constraint):
+    attack = HopSkipJumpAttack(steps=8, constraint=constraint)
+    ratios = sizes_over_optimum(attack)
+    assert ratios.min() >= 1 - 1e-5
+    assert ratios.max() < 1.15
+
+
+@CONSTRAINTS
+def test_neighbors_change_nothing(constraint):
+    attack = HopSkipJumpAttack(**SHORT, constraint=constraint)
+    changes = check_rows_are_independent(attack, starts=True)
+    assert not changes[1].any()
+
+
+def test_the_closest_point_is_the_result():
+    state = final_state(HopSkipJumpAttack(**SHORT), starting_points=NET.others)
+    clean = NET.images.numpy().reshape(-1, PIXELS)
+    result = sizes("l2", state["result"] - clean)
+    last = sizes("l2", state["point"] - clean)
+    assert (result <= last).all()
+    assert (state["step"] == SHORT["steps"]).all()
+
+
+def test_a_target_is_reached():
+    targets = tf.argmax(NET(NET.others), 1)
+    criterion = foolbox.criteria.TargetedMisclassification(targets)
+    adversarials, _, success = HopSkipJumpAttack(**SHORT)(
+        MODEL,
+        NET.images,
+        criterion,
+        epsilons=None,
+        starting_points=NET.others,
+    )
+    assert success.numpy().all()
+    np.testing.assert_array_equal(tf.argmax(NET(adversarials), 1), targets)
+    near = sizes("l2", adversarials.numpy() - NET.images)
+    far = sizes("l2", NET.others.numpy() - NET.images)
+    assert (near < 0.6 * far).all()
+
+
+def test_without_a_starting_point_it_fails_with_the_image_itself():
+    adversarials, _, success = HopSkipJumpAttack(**SHORT)(
+        foolbox_model(constant), NET.images, np.zeros(8, int), epsilons=None
+    )
+    assert not success.numpy().any()
+    np.testing.assert_array_equal(adversarials, NET.images)
+
+
+def test_settings_are_checked():
+    with pytest.raises(ValueError, match="constraint must be one of l2, linf"):
+        HopSkipJumpAttack(constraint="l1")
+    with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
+        HopSkipJumpAttack(steps=0)
+
+
+@pytest.mark.slow
+def test_xla_steps_the_same_way():
+    plain, compiled = (
+        final_state(
+            HopSkipJumpAttack(**SHORT, jit_compile=jit_compile),
+            starting_points=NET.others,
+        )["result"]
+        for jit_compile in (False, True)
+    )
+    np.testing.assert_allclose(plain, compiled, 0, 1e-4)

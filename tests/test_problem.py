@@ -1,0 +1,156 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from closed_forms import PIXELS
+from closed_forms import SHAPE
+from closed_forms import linear
+from tiny_nets import TinyNet
+
+from dim_tf.attacks.norms import NORMS
+from dim_tf.attacks.problem import Problem
+
+
+def problem_of(scores_of, images, classes, targeted=False, bounds=(0.0, 1.0)):
+    count = len(images)
+    return Problem(
+        images=tf.reshape(images, (count, -1)),
+        classes=tf.constant(classes, tf.int64),
+        seeds=tf.stack([tf.zeros(count, tf.int32), tf.range(count)], 1),
+        targeted=targeted,
+        model=scores_of,
+        shape=tuple(images.shape[1:]),
+        bounds=bounds,
+    )
+
+
+@pytest.fixture
+def images(generator):
+    return generator.uniform(size=(4, *SHAPE)).astype(np.float32)
+
+
+def test_sizes(images):
+    problem = problem_of(None, images, [0] * 4, bounds=(-1.0, 3.0))
+    assert problem.batch == 4
+    assert problem.pixels == PIXELS
+    assert problem.range == 4.0
+    np.testing.assert_array_equal(
+        problem.clip(tf.constant([-2.0, 0.0, 4.0])), [-1.0, 0.0, 3.0]
+    )
+
+
+def test_scores_of_images_and_of_candidates(images):
+    net = TinyNet()
+    problem = problem_of(net, images, [0] * 4)
+    np.testing.assert_allclose(problem.scores(problem.images), net(images))
+    candidates = tf.stack([problem.images, 1 - problem.images], 1)
+    scores = problem.scores(candidates)
+    assert scores.shape == (4, 2, 3)
+    np.testing.assert_allclose(scores[:, 0], net(images), atol=1e-6)
+    np.testing.assert_allclose(scores[:, 1], net(1 - images), atol=1e-6)
+
+
+def test_scores_are_float32(images):
+    half = lambda images: tf.cast(TinyNet()(images), tf.float16)  # noqa: E731
+    problem = problem_of(half, images, [0] * 4)
+    assert problem.scores(problem.images).dtype == tf.float32
+
+
+def test_restrict(images):
+    problem = problem_of(None, images, [0] * 4)
+    far = problem.images + tf.constant([[-3.0], [3.0], [0.01], [0.0]])
+    near = problem.restrict(far, NORMS["linf"], 0.25).numpy()
+    flat = images.reshape(4, -1)
+    np.testing.assert_allclose(near[0], np.maximum(flat[0] - 0.25, 0))
+    np.testing.assert_allclose(near[1], np.minimum(flat[1] + 0.25, 1))
+    np.testing.assert_allclose(near[2], np.minimum(far[2], 1), atol=1e-6)
+    np.testing.assert_array_equal(near[3], flat[3])
+
+
+@pytest.mark.parametrize("targeted", [False, True])
+def test_margin_is_positive_where_adversarial(targeted, images):
+    scores = tf.constant(
+        [[3.0, 1.0, 2.0], [1.0, 1.5, 0.0], [2.0, 2.0, 0.0], [0.0, 0.0, 5.0]]
+    )
+    problem = problem_of(None, images, [0, 0, 0, 2], targeted)
+    sign = -1 if targeted else 1
+    expected = sign * np.array([-1.0, 0.5, 0.0, -5.0])
+    np.testing.assert_allclose(problem.margin(scores), expected)
+    of_candidates = problem.margin(tf.stack([scores, 2 * scores], 1))
+    np.testing.assert_allclose(of_candidates[:, 0], expected)
+    np.testing.assert_allclose(of_candidates[:, 1], 2 * expected)
+
+
+def test_margin_of_infinite_scores_is_no_nan(images):
+    scores = tf.constant([[-np.inf, -np.inf, 0.0]] * 4)
+    problem = problem_of(None, images, [0, 1, 2, 2])
+    assert not np.isnan(problem.margin(scores)).any()
+
+
+@pytest.mark.parametrize("targeted", [False, True])
+def test_cross_entropy_grows_toward_the_goal(targeted, images, generator):
+    scores = generator.normal(size=(4, 3)).astype(np.float32)
+    classes = [0, 1, 2, 1]
+    problem = problem_of(None, images, classes, targeted)
+    softmax = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    expected = -np.log(softmax[range(4), classes])
+    expected *= -1 if targeted else 1
+    loss = problem.cross_entropy(tf.constant(scores))
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("targeted", [False, True])
+@pytest.mark.parametrize(
+    ("scores", "fooled"),
+    [
+        ([1.0, 0.0], False),
+        ([0.0, 1.0], True),
+        ([1.0, np.nan], None),
+        ([np.nan, 1.0], None),
+        ([0.0, np.inf], None),
+        ([-np.inf, 1.0], None),
+    ],
+    ids=str,
+)
+def test_is_adversarial(targeted, scores, fooled, images):
+    """Label 0, or target 1; never where a score is not finite."""
+    problem = problem_of(None, images, [int(targeted)] * 4, targeted)
+    hits = problem.is_adversarial(tf.constant([scores] * 4))
+    assert list(hits.numpy()) == [bool(fooled)] * 4
+    hits = problem.is_adversarial(tf.constant([[scores, [1.0, 0.0]]] * 4))
+    assert hits.numpy().tolist() == [[bool(fooled), False]] * 4
+
+
+def test_gradient_of_a_linear_model(weights, images):
+    problem = problem_of(linear(weights, 1.0), images, [0] * 4)
+    scores, gradients = problem.gradient(problem.margin, problem.images)
+    np.testing.assert_allclose(
+        scores[:, 1], images.reshape(4, -1) @ weights - 1.0, rtol=1e-4
+    )
+    np.testing.assert_allclose(gradients, [weights] * 4)
+    targeted = dataclasses.replace(problem, targeted=True)
+    _, gradients = targeted.gradient(targeted.margin, problem.images)
+    np.testing.assert_allclose(gradients, [-weights] * 4)
+
+
+def test_gradient_that_is_not_finite_is_zero_for_its_row(weights, images):
+    spoiled = tf.constant([[1.0], [np.nan], [np.inf], [1.0]])
+
+    def score(images):
+        return linear(weights, 1.0)(images) * spoiled
+
+    problem = problem_of(score, images, [0] * 4)
+    _, gradients = problem.gradient(problem.margin, problem.images)
+    nothing = np.zeros(PIXELS)
+    np.testing.assert_allclose(gradients, [weights, nothing, nothing, weights])
+
+
+def test_gradient_that_does_not_exist_is_zero(images):
+    def score(images):
+        dark = tf.cast(tf.reshape(images, (-1, PIXELS)) < 0.5, tf.float32)
+        return dark[:, :3]
+
+    problem = problem_of(score, images, [0] * 4)
+    _, gradients = problem.gradient(problem.cross_entropy, problem.images)
+    np.testing.assert_array_equal(gradients, np.zeros((4, PIXELS)))

@@ -1,0 +1,75 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dim_tf import data
+from dim_tf.evaluation import counting
+from dim_tf.evaluation import protocol
+
+
+def corner_model():
+    """Class 1 where the first pixel is above 0.5, class 0 elsewhere."""
+    inputs = keras.Input(data.IMAGE_SHAPE)
+    corner = keras.layers.Flatten()(inputs)[:, :1]
+    scores = keras.ops.concatenate([0.5 - corner, corner - 0.5], 1)
+    return keras.Model(inputs, {"scores": scores})
+
+
+def examples_of(corners, labels):
+    images = np.zeros((len(corners), *data.IMAGE_SHAPE), np.float32)
+    images[:, 0, 0, 0] = corners
+    return data.Examples(
+        images, np.array(labels, np.int64), np.arange(len(labels))
+    )
+
+
+def answers(examples, corners):
+    tried = examples.images.copy()
+    tried[:, 0, 0, 0] = corners
+    return tried
+
+
+def test_misclassified_is_zero_and_failed_is_infinite():
+    model = corner_model()
+    examples = examples_of([0.1, 0.2, 0.9], [0, 1, 1])
+    positions = protocol.attacked(model, examples)
+    assert list(positions) == [0, 2]
+    targets = examples.take(positions)
+    near, far = answers(targets, [0.6, 0.95]), answers(targets, [0.8, 0.95])
+    outcome = protocol.verify(model, "l2", examples, positions, [far, near])
+    np.testing.assert_allclose(outcome.distances, [0.5, 0.0, np.inf])
+    np.testing.assert_array_equal(outcome.adversarials[0], near[0])
+    np.testing.assert_array_equal(outcome.adversarials[1:], examples.images[1:])
+    assert outcome.median_distance == pytest.approx(0.5)
+    # The tolerance is one of rounding.
+    assert outcome.robust_accuracy(0.49999) == pytest.approx(2 / 3)
+    assert outcome.robust_accuracy(0.5) == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("corner", [np.nan, 1.1, -0.1])
+def test_pixels_out_of_range_are_an_error(corner):
+    examples = examples_of([0.1], [0])
+    tried = answers(examples, [corner])
+    with pytest.raises(ValueError, match="not in .0, 1."):
+        protocol.verify(corner_model(), "l2", examples, np.array([0]), [tried])
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_passes_are_counted_in_images(jit_compile):
+    counter = counting.Counter()
+    model = counter.wrap(lambda images: tf.reshape(images, (-1, 4)))
+
+    @tf.function(jit_compile=jit_compile)
+    def work(images):
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            total = tf.reduce_sum(model(images))
+        gradients = tape.gradient(total, images)
+        return gradients + tf.reduce_sum(model(images[:2]))
+
+    np.testing.assert_array_equal(
+        work(tf.zeros((3, 2, 2, 1))), tf.ones((3, 2, 2, 1))
+    )
+    assert counter.take() == (5, 3)
+    assert counter.take() == (0, 0)

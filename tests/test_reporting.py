@@ -1,0 +1,72 @@
+"""Tables from cards."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from dim_tf.reporting import cards
+
+
+def card(model="dim", accuracy=0.9, **recipe):
+    return {
+        "model": model,
+        "summary": "a model",
+        "parameters": 1234,
+        "clean_accuracy": accuracy,
+        "validation_accuracy": accuracy,
+        "robust_accuracy_upper_bounds": {"l2_1.5": 0.5, "l0_12": 0.25},
+        "settings": {"sizes": {"units": 3}, "recipe": recipe},
+    }
+
+
+def write(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+
+
+def test_models_are_sorted_by_accuracy(tmp_path):
+    write(tmp_path / "a" / "card.json", card("a", 0.9))
+    write(tmp_path / "b" / "card.json", card("b", 0.987654))
+    _, first, second = cards.models_table(tmp_path)
+    assert first[0] == "`b`"
+    assert first[2:] == ("1,234", "98.77%", "50.0%", "", "", "25.0%")
+    assert second[0] == "`a`"
+
+
+def test_recipes_show_the_settings_that_differ(tmp_path):
+    write(tmp_path / "one" / "dim.json", card(noise="weak", epochs=8))
+    write(tmp_path / "two" / "dim.json", card(noise="strong", epochs=8))
+    header, first, second = cards.recipes_table(tmp_path)
+    assert "noise" in header
+    assert "epochs" not in header
+    assert "units" not in header
+    column = header.index("noise")
+    assert (first[0], first[column]) == ("one", "weak")
+    assert (second[0], second[column]) == ("two", "strong")
+
+
+@pytest.mark.parametrize("table", [cards.models_table, cards.recipes_table])
+def test_an_empty_folder_is_an_error(tmp_path, table):
+    with pytest.raises(FileNotFoundError, match="no .*json in"):
+        table(tmp_path)
+
+
+def test_markdown_has_a_rule_below_the_header():
+    text = cards.to_markdown([("a", "b"), ("1", "2")])
+    assert text.splitlines() == ["| a | b |", "| -- | -- |", "| 1 | 2 |"]
+
+
+def test_report_needs_no_tensorflow(tmp_path):
+    write(tmp_path / "a" / "card.json", card("a"))
+    code = (
+        "import sys, runpy; sys.modules['tensorflow'] = None; "
+        f"sys.argv = ['report', '--saved_models={tmp_path}']; "
+        "runpy.run_module('dim_tf.report', run_name='__main__')"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True
+    )
+    assert process.returncode == 0, process.stderr
+    assert "| `a` |" in process.stdout

@@ -1,0 +1,73 @@
+"""The committed weights are what their cards and the README say."""
+
+import pathlib
+
+import pytest
+
+from dim_tf import data
+from dim_tf import metrics
+from dim_tf import models
+from dim_tf.models import saving
+from dim_tf.reporting import cards
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+# What the paper reports, or better.
+LEAST_CLEAN_ACCURACY = {
+    "dim": 0.965,
+    "bi_dim": 0.96,
+    "im": 0.95,
+    "single_im": 0.95,
+    "dn_single_im": 0.95,
+    "cnn": 0.99,
+    "bi_cnn": 0.985,
+}
+
+
+@pytest.fixture
+def card(name):
+    if not (ROOT / "saved_models" / name).is_dir():
+        pytest.skip(f"the weights of {name} are not committed yet")
+    return saving.read_card(models.find(name))
+
+
+def test_every_model_has_an_expectation():
+    assert LEAST_CLEAN_ACCURACY.keys() == models.MODELS.keys()
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+def test_card_names_the_weights(name, card):
+    assert card["model"] == name
+    assert card["weights_digest"] == saving.digest(models.load_outputs(name))
+    assert card["num_test_images"] == 10_000
+    assert card["num_first_look_images"] == 500
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", models.MODELS)
+def test_clean_accuracy_is_the_cards_and_no_less_than_the_papers(
+    name, card, mnist
+):
+    test = data.load(mnist, "test")
+    accuracy = metrics.accuracy(models.load_outputs(name), test)
+    # Another machine rounds otherwise: a few images may change sides.
+    assert accuracy == pytest.approx(card["clean_accuracy"], abs=5e-4)
+    assert accuracy >= LEAST_CLEAN_ACCURACY[name]
+
+
+def test_weights_stay_small():
+    sizes = [
+        path.stat().st_size for path in ROOT.glob("saved_models/*/*.keras")
+    ]
+    assert sizes
+    assert sum(sizes) < 60e6
+
+
+def test_readme_table_is_made_from_the_cards():
+    table = cards.to_markdown(cards.models_table(ROOT / "saved_models"))
+    assert table in (ROOT / "README.md").read_text()
+
+
+def test_tried_recipes_are_documented_from_their_cards():
+    table = cards.recipes_table(ROOT / "results" / "recipes")
+    text = (ROOT / "docs" / "RECIPES.md").read_text()
+    assert cards.to_markdown(table) in text

@@ -1,0 +1,130 @@
+import eagerpy
+import foolbox
+import numpy as np
+import pytest
+import scipy.optimize
+import tensorflow as tf
+from closed_forms import PIXELS
+from closed_forms import SHAPE
+from closed_forms import linear
+from closed_forms import sizes
+from tiny_nets import TinyNet
+from tiny_nets import foolbox_model
+
+from dim_tf.attacks.gradient_descent import SparseL1DescentAttack
+from dim_tf.attacks.gradient_descent import project_onto_l1_ball
+
+FOOLBOX = foolbox.attacks.SparseL1DescentAttack
+
+
+@pytest.fixture
+def perturbations(generator):
+    """Dense, sparse, tied, tiny, inside and zero ones."""
+    changes = generator.normal(0, 0.5, (40, PIXELS))
+    changes[10:20] *= generator.uniform(size=(10, PIXELS)) < 0.2
+    changes[20:30] = np.sign(changes[20:30]) * 0.25
+    changes[30:35] *= 2.0 / sizes("l1", changes[30:35])[:, None]
+    changes[35] = 0
+    return changes.astype(np.float32)
+
+
+def closest_by_root_finding(change, epsilon):
+    """The closest point of the L1 ball, for its shift solves an equation."""
+
+    def excess(shift):
+        return np.maximum(np.abs(change) - shift, 0).sum() - epsilon
+
+    if excess(0.0) <= 0:
+        return change
+    shift = scipy.optimize.brentq(excess, 0, np.abs(change).max(), xtol=1e-12)
+    return np.sign(change) * np.maximum(np.abs(change) - shift, 0)
+
+
+@pytest.mark.parametrize("epsilon", [0.01, 1.0, 3.0, 8.0])
+def test_projection_is_the_closest_point(epsilon, perturbations):
+    projected = project_onto_l1_ball(tf.constant(perturbations), epsilon)
+    expected = [
+        closest_by_root_finding(change.astype(np.float64), epsilon)
+        for change in perturbations
+    ]
+    np.testing.assert_allclose(projected, expected, atol=2e-6)
+    per_row = tf.fill((40, 1), epsilon)
+    again = project_onto_l1_ball(tf.constant(perturbations), per_row)
+    np.testing.assert_array_equal(again, projected)
+
+
+@pytest.mark.parametrize("epsilon", [0.01, 1.0, 3.0, 8.0])
+def test_projection_like_foolbox(epsilon, perturbations):
+    project = SparseL1DescentAttack(projection="foolbox").ball.project
+    projected = project(tf.constant(perturbations), epsilon)
+    for change, found in zip(perturbations, projected, strict=True):
+        expected = foolbox_projection(change, epsilon)
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def foolbox_projection(change, epsilon):
+    center = eagerpy.astensor(tf.zeros((1, PIXELS)))
+    moved = eagerpy.astensor(tf.constant(change[None]))
+    return FOOLBOX().project(moved, center, epsilon).raw[0]
+
+
+@pytest.mark.parametrize("quantile", [0.0, 0.5, 0.9, 0.99, 1.0])
+@pytest.mark.parametrize(("steps", "epsilon"), [(1, 3.0), (4, 3.0), (10, 8.0)])
+def test_steps_are_foolboxs_of_a_sample_alone(quantile, steps, epsilon):
+    net = TinyNet(5)
+    model = foolbox_model(net)
+    settings = {"quantile": quantile, "steps": steps}
+    ours = SparseL1DescentAttack(projection="foolbox", **settings)
+    outcome = ours(model, net.images, net.labels, epsilons=epsilon)
+    for row in range(5):
+        expected = FOOLBOX(**settings)(
+            model,
+            net.images[row : row + 1],
+            net.labels[row : row + 1],
+            epsilons=epsilon,
+        )
+        for found, wanted in zip(outcome, expected, strict=True):
+            np.testing.assert_allclose(found[row], wanted[0], atol=1e-5)
+
+
+def test_defaults_are_foolboxs():
+    ours = SparseL1DescentAttack()
+    for name, value in vars(FOOLBOX()).items():
+        assert getattr(ours, name) == value, name
+
+
+def test_raw_result_is_in_the_ball_of_exact_projection_only():
+    net = TinyNet(6)
+    model = foolbox_model(net)
+    largest = {}
+    for projection in ("exact", "foolbox"):
+        attack = SparseL1DescentAttack(projection=projection, quantile=0.8)
+        raw, clipped, _ = attack(model, net.images, net.labels, epsilons=3.0)
+        largest[projection] = sizes("l1", raw - net.images).max()
+        assert (sizes("l1", clipped - net.images) <= 3 * (1 + 2e-6)).all()
+    assert largest["exact"] <= 3 * (1 + 2e-6)
+    assert largest["foolbox"] > 3.01
+
+
+def test_closed_form_on_a_linear_model(weights, generator):
+    """The largest weights' pixels move, alike and as long as they can."""
+    images = generator.uniform(0.3, 0.7, (4, *SHAPE)).astype(np.float32)
+    order = np.argsort(-np.abs(weights))
+    # Already where the largest weight would move it to.
+    flat = images.reshape(4, -1)
+    flat[1, order[0]] = weights[order[0]] > 0
+    # The largest 4 of 36.
+    attack = SparseL1DescentAttack(quantile=(PIXELS - 4) / (PIXELS - 1))
+    raw, _, success = attack(
+        foolbox_model(linear(0.05 * weights, 2.0)),
+        images,
+        np.zeros(4, np.int64),
+        epsilons=0.8,
+    )
+    assert not success.numpy().any()
+    change = np.reshape(raw - images, (4, -1))
+    for row in range(4):
+        moved = order[1:5] if row == 1 else order[:4]
+        expected = np.zeros(PIXELS)
+        expected[moved] = 0.2 * np.sign(weights[moved])
+        np.testing.assert_allclose(change[row], expected, atol=1e-6)

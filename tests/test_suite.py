@@ -1,0 +1,66 @@
+import collections
+import dataclasses
+import pathlib
+
+import foolbox
+import numpy as np
+import pytest
+
+from dim_tf.attacks import suite
+from dim_tf.attacks.adaptor import FixedEpsilon
+
+GOLDEN = pathlib.Path(__file__).with_name("suite.txt")
+
+
+def described():
+    return "".join(
+        f"{preset} {spec.name} {spec.access} {spec.attack!r} x{spec.repeats}\n"
+        for preset, specs in suite.PRESETS.items()
+        for spec in specs.values()
+    )
+
+
+def test_hyperparameters_are_frozen():
+    # After a deliberate change: write `described()` to the file.
+    assert described() == GOLDEN.read_text()
+
+
+def test_the_paper_s_counts():
+    norms = collections.Counter(spec.norm for spec in suite.PAPER.values())
+    assert norms == {"l2": 22, "linf": 12, "l1": 6, "l0": 2}
+
+
+@pytest.mark.parametrize("preset", suite.PRESETS)
+def test_names_begin_with_the_norm(preset):
+    for name, spec in suite.PRESETS[preset].items():
+        assert name == spec.name
+        assert name.startswith(f"{spec.norm}_")
+
+
+def test_names_mean_one_attack():
+    everything = {}
+    for specs in suite.PRESETS.values():
+        for name, spec in specs.items():
+            assert everything.setdefault(name, spec) == spec
+
+
+def test_epsilon_grids_ascend_and_hold_the_paper_s_threshold():
+    for norm, grid in suite.EPSILONS.items():
+        assert suite.THRESHOLDS[norm] in grid
+        assert (np.diff(grid) > 0).all()
+    for spec in suite.PAPER.values():
+        fixed = isinstance(spec.attack, FixedEpsilon)
+        assert spec.epsilons == (
+            suite.EPSILONS[spec.norm] if fixed else (None,)
+        )
+
+
+def test_runnable_sets_how_to_run_and_nothing_else():
+    spec = suite.PAPER["l0_pointwise_x10"]
+    repeated = spec.runnable(jit_compile=True, seed=3)
+    assert isinstance(repeated, foolbox.attacks.base.Repeated)
+    assert repeated.times == 10
+    expected = dataclasses.replace(spec.attack, jit_compile=True, seed=3)
+    assert repeated.attack == expected
+    assert repeated.attack.seed == 3
+    assert suite.PAPER["l2_pgd"].runnable() == suite.PAPER["l2_pgd"].attack

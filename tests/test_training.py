@@ -1,0 +1,235 @@
+"""Training: what it reaches, and that nothing is lost when it is killed."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import SMALL_DIM
+
+from dim_tf import data
+from dim_tf import metrics
+from dim_tf import training
+from dim_tf.models import cnn
+from dim_tf.training import classifier
+from dim_tf.training import dim
+from dim_tf.training import loop
+
+RECIPE = dim.DimRecipe(denoiser_epochs=2, internal_epochs=3)
+
+
+class Kill(Exception):
+    """Stands for a killed process."""
+
+
+class KillAt(loop.Callback):
+    """Kills the training at a step of a stage."""
+
+    def __init__(self, stage, step):
+        self.where = (stage, step)
+
+    def on_log(self, stage, step, scalars):
+        if (stage.name, step) == self.where:
+            raise Kill
+
+
+@pytest.fixture
+def train_dim(tmp_path, tiny_mnist):
+    """Trains a small model in a folder of the given name."""
+
+    def train(
+        folder,
+        model="dim",
+        recipe=RECIPE,
+        callbacks=(),
+        sizes=SMALL_DIM,
+        **changes,
+    ):
+        run = training.TrainConfig(
+            model=model,
+            batch_size=50,
+            xla=False,  # compiling would take longer than training
+            run_dir=str(tmp_path / folder),
+            checkpoint_every=7,
+            log_every=1,
+        )
+        run = dataclasses.replace(run, **changes)
+        plan = training.prepare(run, sizes, recipe, tiny_mnist)
+        return plan.run(run, callbacks)
+
+    return train
+
+
+def weights_equal(first, second):
+    pairs = zip(first.get_weights(), second.get_weights(), strict=True)
+    return all(np.array_equal(a, b) for a, b in pairs)
+
+
+@pytest.fixture
+def uninterrupted(train_dim):
+    return train_dim("whole").model
+
+
+@pytest.mark.parametrize(
+    ("stage", "step"),
+    [("denoiser", 3), ("denoiser", 20), ("internal_models", 16)],
+)
+def test_killed_and_resumed_equals_uninterrupted(
+    train_dim, uninterrupted, stage, step
+):
+    with pytest.raises(Kill):
+        train_dim("killed", callbacks=[KillAt(stage, step)])
+    resumed = train_dim("killed")
+    assert weights_equal(resumed.model, uninterrupted)
+
+
+def test_the_seed_decides_the_weights(train_dim, uninterrupted):
+    assert weights_equal(train_dim("again").model, uninterrupted)
+    assert not weights_equal(train_dim("other", seed=1).model, uninterrupted)
+
+
+def test_a_finished_run_is_not_trained_again(train_dim):
+    first = train_dim("run")
+    steps = []
+
+    class Count(loop.Callback):
+        def on_log(self, stage, step, scalars):
+            steps.append(step)
+
+    again = train_dim("run", callbacks=[Count()])
+    assert not steps
+    assert again.seconds == first.seconds > 0
+    assert weights_equal(again.model, first.model)
+
+
+class Losses(loop.Callback):
+    """Keeps the mean training loss of every logged step, by stage."""
+
+    def __init__(self):
+        self.by_stage = {}
+
+    def on_log(self, stage, step, scalars):
+        self.by_stage.setdefault(stage.name, []).append(scalars["loss"])
+
+
+@pytest.mark.parametrize(
+    ("model", "stages"),
+    [
+        ("dim", {"denoiser", "internal_models"}),
+        ("im", {"internal_models"}),
+        ("single_im", {"internal_models"}),
+        ("dn_single_im", {"denoiser", "internal_models"}),
+    ],
+)
+def test_every_stage_of_every_variant_learns(train_dim, model, stages):
+    losses = Losses()
+    quick = dataclasses.replace(
+        RECIPE, denoiser_learning_rate=1e-2, internal_learning_rate=1e-2
+    )
+    train_dim("run", model=model, recipe=quick, callbacks=[losses])
+    assert losses.by_stage.keys() == stages
+    for values in losses.by_stage.values():
+        assert np.mean(values[-5:]) < 0.9 * np.mean(values[:5])
+
+
+def test_classifier_learns(tiny_mnist, tmp_path):
+    run = training.TrainConfig(
+        model="cnn", batch_size=50, run_dir=str(tmp_path / "run")
+    )
+    recipe = classifier.ClassifierRecipe(classifier_epochs=3)
+    plan = training.prepare(run, cnn.CnnConfig(), recipe, tiny_mnist)
+    trained = plan.run(run)
+    examples = data.load(tiny_mnist, "test")
+    assert metrics.accuracy(trained.model, examples) > 0.95
+
+
+def test_restore_gives_the_trained_model(train_dim, tmp_path, tiny_mnist):
+    trained = train_dim("run")
+    restored = training.restore(tmp_path / "run", tiny_mnist)
+    assert weights_equal(restored.model, trained.model)
+    assert restored.settings == trained.settings
+    assert restored.seconds == trained.seconds
+
+
+def test_restore_refuses_an_unfinished_run(train_dim, tmp_path, tiny_mnist):
+    with pytest.raises(Kill):
+        train_dim("run", callbacks=[KillAt("denoiser", 10)])
+    with pytest.raises(ValueError, match="stopped at step 7 of 20"):
+        training.restore(tmp_path / "run", tiny_mnist)
+
+
+def test_restore_refuses_a_folder_without_run(tmp_path, tiny_mnist):
+    with pytest.raises(FileNotFoundError, match="is no training"):
+        training.restore(tmp_path, tiny_mnist)
+
+
+def test_another_recipe_in_the_same_folder_is_an_error(train_dim):
+    train_dim("run")
+    other = dataclasses.replace(RECIPE, own_class_weight=2.0)
+    with pytest.raises(
+        ValueError, match="own_class_weight=9.0 there, 2.0 here"
+    ):
+        train_dim("run", recipe=other)
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_steps(train_dim):
+    wild = dataclasses.replace(RECIPE, denoiser_learning_rate=1e38)
+    with pytest.raises(
+        FloatingPointError,
+        match="denoiser .* nan between steps 1 and 2",
+    ):
+        train_dim("run", recipe=wild)
+
+
+def test_settings_say_what_the_model_is(train_dim, tmp_path):
+    train_dim("run", model="single_im")
+    settings = json.loads((tmp_path / "run" / "settings.json").read_text())
+    assert settings["sizes"]["encoders"] == 1
+    assert settings["sizes"]["denoiser"] is False
+
+
+def test_internal_loss_closed_form():
+    # One pixel per image is lit; model 3 answers 0.5 everywhere, all others
+    # are black.
+    targets = np.zeros((2, 28, 28, 1), np.float32)
+    targets[:, 14, 14] = 1.0
+    reconstructions = np.zeros((2, 10, 28, 28, 1), np.float32)
+    reconstructions[:, 3] = 0.5
+    labels = tf.constant([3, 4], tf.int64)
+    loss = dim.internal_loss(reconstructions, targets, labels, 9.0).numpy()
+    everywhere = 784 * 0.25
+    own = (783 * 0.25 + 0.25) * 9 / 18  # class 3: lit pixel missed by 0.5
+    other = (9 * 1.0 + everywhere) / 18  # class 4: its own model is black
+    np.testing.assert_allclose(loss, [own, other], rtol=1e-6)
+
+
+def test_a_batch_larger_than_the_data_is_refused(train_dim, tmp_path):
+    with pytest.raises(ValueError, match="at most the 500 .*, got 501"):
+        train_dim("run", batch_size=501)
+    assert not (tmp_path / "run").exists()
+
+
+def test_stages_differ_in_order_and_noise(tiny_mnist):
+    recipe = dataclasses.replace(RECIPE, internal_noise=RECIPE.denoiser_noise)
+    run = training.TrainConfig(batch_size=50)
+    plan = training.prepare(run, SMALL_DIM, recipe, tiny_mnist)
+    denoiser, internal_models = (
+        next(iter(stage.batches(0))) for stage in plan.stages
+    )
+    assert not np.array_equal(denoiser[3], internal_models[3])  # labels
+
+
+def test_a_damaged_checkpoint_is_named(train_dim, tmp_path):
+    train_dim("run")
+    for path in (tmp_path / "run/checkpoints/denoiser").glob("ckpt-*"):
+        path.write_bytes(b"damaged")
+    with pytest.raises(ValueError, match="denoiser.* is damaged or of another"):
+        train_dim("run")
+
+
+def test_damaged_settings_are_named(train_dim, tmp_path):
+    train_dim("run")
+    (tmp_path / "run" / "settings.json").write_text("{")
+    with pytest.raises(ValueError, match=r"settings\.json is damaged"):
+        train_dim("run")
