@@ -89,23 +89,29 @@ def test_the_walk_is_foolbox_s(monkeypatch, attack, region_factor):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:At the first initialisation")
 @pytest.mark.parametrize(
-    "attack",
-    [L0BrendelBethgeAttack, L1BrendelBethgeAttack, L2BrendelBethgeAttack],
+    ("attack", "steps"),
+    [
+        # Walks in L0 are chaotic until they have settled.
+        (L0BrendelBethgeAttack, 200),
+        (L1BrendelBethgeAttack, 50),
+        (L2BrendelBethgeAttack, 50),
+    ],
 )
-def test_distances_are_foolbox_s(attack):
+def test_distances_are_foolbox_s_or_less(attack, steps):
     """With its own solvers; that of Linf may never come back."""
     theirs = foolbox_result(
-        foolbox_attack(attack)(steps=50, lr=1e-3 * 100 / ROWS),
+        foolbox_attack(attack)(steps=steps, lr=1e-3 * 100 / ROWS),
         starting_points=NET.others,
     )
-    ours = final_state(attack(steps=50), starting_points=NET.others)["result"]
+    ours = final_state(attack(steps=steps), starting_points=NET.others)
     clean = NET.images.numpy().reshape(ROWS, -1)
     theirs, ours = (
         sizes(attack.norm, np.where(abs(each - clean) > 1e-4, each - clean, 0))
-        for each in (theirs, ours)
+        for each in (theirs, ours["result"])
     )
-    np.testing.assert_allclose(ours, theirs, 2e-3)
+    assert (ours <= theirs * 1.02).all(), (ours, theirs)
 
 
 @pytest.mark.parametrize("attack", ATTACKS[1::2])

@@ -28,8 +28,6 @@ AT_HOME = 1e-4
 # could be the same for ever.
 _HALVINGS = {"l0": 14, "l1": 4, "l2": 4, "linf": 4}
 _TINY = 1e-12
-import os
-ROUNDS = int(os.environ.get('ROUNDS', 1))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,19 +169,11 @@ def _part_way(norm, place, short, ideal, wanted):
 
 def _home_l0(place, short, ideal, share):
     """Pixels go home that are near it after the shortest step."""
-    limit = (share * 2.0 * place.radius)**2
-    def away(push):
-        near = _within_bounds(place, push)
-        return (place.home - near) * (place.home + near - 2.0 * push) > limit
-    free = away(short)
-    for _ in range(ROUNDS):
-        base = tf.where(free, 0.0, place.home)
-        gap = place.gap - total(place.normal * base)
-        sub = dataclasses.replace(place, lower=tf.where(free, place.lower, 0.0), upper=tf.where(free, place.upper, 0.0), gap=gap)
-        push, reach = _push(sub)
-        free = tf.where(reach, away(push), free)
-    arrive = ~free
-    return _stay_at_home(place, arrive, 0.0)
+    push, _ = _push(place)
+    limit = (share * 2.0 * place.radius) ** 2
+    # How much a pixel's square grows if it goes home instead.
+    grown = (place.home - short) * (place.home + short - 2.0 * push)
+    return _stay_at_home(place, grown <= limit, 0.0)
 
 
 def _home_l1(place, short, ideal, share):
