@@ -20,7 +20,8 @@ from dim_tf.attacks.virtual_adversarial import VirtualAdversarialAttack
 
 @pytest.mark.parametrize("steps", [1, 5])
 def test_the_steps_are_foolbox_s(monkeypatch, steps):
-    # Shorter steps than this one are mostly rounding.
+    # Shorter steps than this one are mostly rounding, and even these have few
+    # digits: the same sums in another order differ by 3e-5.
     attack = VirtualAdversarialAttack(steps=steps, xi=0.1)
     noise = splitmix.normal(check_rows(attack).rows["seeds"], PIXELS)
     monkeypatch.setattr(
@@ -34,7 +35,7 @@ def test_the_steps_are_foolbox_s(monkeypatch, steps):
             each.run(MODEL, NET.images, NET.labels, epsilon=epsilon)
             for each in (twin, attack)
         )
-        np.testing.assert_allclose(adversarials, expected, 0, 1e-5)
+        np.testing.assert_allclose(adversarials, expected, 0, 1e-4)
 
 
 def test_it_finds_the_only_direction_of_a_linear_model():
