@@ -7,6 +7,7 @@ import keras
 from dim_tf import config
 from dim_tf import data
 from dim_tf import metrics
+from dim_tf import noise
 from dim_tf.training.loop import Stage
 
 
@@ -20,9 +21,13 @@ class ClassifierRecipe:
     classifier_learning_rate: float = config.setting(
         1e-3, "Adam's, at the start; falls to 0 along a cosine.", minimum=0
     )
+    classifier_noise: str = config.setting(
+        "", "Noise on the images, such as gaussian:0..0.1; empty: none."
+    )
 
     def __post_init__(self):
         config.validate(self)
+        noise.parse_noise(self.classifier_noise)
 
 
 def stages(
@@ -40,11 +45,11 @@ def stages(
     )
 
     def prepare(numbers, noisy, clean, labels):
-        del numbers, noisy
-        return clean, labels
+        del numbers, clean
+        return noisy, labels
 
-    def loss(clean, labels):
-        return cross_entropy(labels, model(clean, training=True)["scores"])
+    def loss(noisy, labels):
+        return cross_entropy(labels, model(noisy, training=True)["scores"])
 
     return [
         Stage(
@@ -57,6 +62,7 @@ def stages(
             epochs=recipe.classifier_epochs,
             seed=seed,
             learning_rate=recipe.classifier_learning_rate,
+            noises=noise.parse_noise(recipe.classifier_noise),
             validate=lambda: metrics.classification(model, validation),
         )
     ]
