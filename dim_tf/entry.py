@@ -36,7 +36,7 @@ def _guarded(main, argv):
     try:
         main(argv[1:])
     except KeyboardInterrupt:
-        _fail("interrupted; a training resumes from its checkpoint", 130)
+        _fail("interrupted; the same command goes on where it was", 130)
     except Exception as error:
         if not _is_expected(error):
             raise

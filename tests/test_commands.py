@@ -156,6 +156,10 @@ def test_export_reuses_versions_and_restores_runs(trained, tiny_mnist):
         (["predict", "--model=nothing", "x.png"], "neither a folder nor"),
         (["export", "--run_dir=/no/such"], "is no training"),
         (["export", "--saved_models=/no/such"], "no trained model 'all'"),
+        (["evaluate", "--only=l9_bim"], "l9_bim not among l2_contrast"),
+        (["evaluate", "--models=nothing"], "neither a folder nor"),
+        (["evaluate", "--shard_index=2"], "less than --shard_count=1, got 2"),
+        (["report", "--results=/no/such"], "no records"),
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else "",
 )
@@ -236,3 +240,43 @@ def test_a_run_of_another_recipe_is_refused(trained, tiny_mnist):
         f"--run_dir={trained}/runs/dim",
     )
     assert "seed=0 there, 1 here" in error_of(process)
+
+
+def test_evaluate_goes_on_where_it_was_and_report_prints_it(
+    trained, tiny_mnist, tmp_path
+):
+    command = (
+        "evaluate",
+        f"--models={trained}/saved_models/dim",
+        "--suite=quick",
+        "--only=l2_bim,l1_fmn",
+        "--num_examples=12",
+        "--shard_size=8",
+        f"--results={tmp_path}",
+        f"--data_dir={tiny_mnist.data_dir}",
+        "--xla=off",
+    )
+
+    def files():
+        return {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")}
+
+    planned = run(*command, "--dry_run")
+    assert planned.returncode == 0, planned.stderr
+    assert "l2_bim" in planned.stdout
+    assert not files()
+    # Two machines share the work.
+    assert run(*command, "--shard_count=2").returncode == 0
+    first = files()
+    assert sorted(path.name for path in first) == 2 * ["00000-00007.parquet"]
+    finished = run(*command)
+    assert finished.returncode == 0, finished.stderr
+    assert len(files()) == 4
+    assert files().items() >= first.items()
+    report = run("report", f"--results={tmp_path}")
+    assert report.returncode == 0, report.stderr
+    assert "tensorflow" not in report.stderr
+    table = dict(
+        line.strip("| ").split(" | ") for line in report.stdout.splitlines()[2:]
+    )
+    assert table["samples"] == "12"
+    assert "%" in table["`l1_fmn`"]

@@ -47,6 +47,28 @@ def test_misclassified_is_zero_and_failed_is_infinite():
     assert outcome.robust_accuracy(0.5) == pytest.approx(1 / 3)
 
 
+def test_what_rounding_has_lost_is_pushed_back():
+    trial = protocol.Trial(
+        corner_model(), "l2", examples_of([0.1] * 3, [0] * 3)
+    )
+    near = answers(trial.examples, [0.4999, 0.49, 0.1])
+    assert not trial.consider(near).any()
+    assert trial.consider(near, push=True).tolist() == [True, False, False]
+    # A thousandth of the way farther.
+    np.testing.assert_allclose(trial.distances, [0.4003, np.inf, np.inf], 1e-5)
+    np.testing.assert_array_equal(trial.predictions, [1, 0, 0])
+    np.testing.assert_array_equal(trial.moved, [True, True, False])
+
+
+def test_a_change_that_nobody_sees_is_none_in_l0():
+    trial = protocol.Trial(corner_model(), "l0", examples_of([0.1], [0]))
+    near = answers(trial.examples, [0.6])
+    near[0, 5, 5, 0] = 1e-7
+    assert trial.consider(near).all()
+    assert trial.distances == [1]
+    assert trial.adversarials[0, 5, 5, 0] == 0
+
+
 @pytest.mark.parametrize("corner", [np.nan, 1.1, -0.1])
 def test_pixels_out_of_range_are_an_error(corner):
     examples = examples_of([0.1], [0])

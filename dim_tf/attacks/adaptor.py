@@ -172,27 +172,48 @@ class FixedEpsilon(Native, foolbox.attacks.base.FixedEpsilonAttack):  # type: ig
         raw = self.perturb(problem, epsilon, rows)
         return {"raw": raw, **judging.judge(problem, self.norm, raw, epsilon)}
 
+    def prepared(self, samples: Samples) -> Samples:
+        """Samples with what `prepare` makes of them."""
+        if type(self).prepare is FixedEpsilon.prepare:
+            return samples
+        rows = samples.rows
+        more = self.compiled(samples)("prepare", rows)
+        return dataclasses.replace(samples, rows={**rows, **more})
+
+    def attempt(self, samples: Samples, epsilons) -> Rows:
+        """One try for each sample, within an epsilon of its own.
+
+        Args:
+            samples: prepared.
+            epsilons: float `(batch,)`.
+
+        Returns:
+            dict: `raw` and `clipped` float32 `(batch, pixels)`, `success` bool.
+        """
+        limits = tf.constant(np.asarray(epsilons, np.float32)[:, None])
+        rows = {**samples.rows, "epsilon": limits}
+        return self.compiled(samples)("attempt", rows)
+
     def solve(self, samples, epsilons):
         if None in epsilons:
             raise NotImplementedError(
                 f"{type(self).__name__} needs an epsilon, got None; give one "
                 "or several epsilons >= 0"
             )
-        rows, compiled = samples.rows, self.compiled(samples)
-        if type(self).prepare is not FixedEpsilon.prepare:
-            rows = {**rows, **compiled("prepare", rows)}
+        samples = self.prepared(samples)
         shape = (len(epsilons), len(samples))
-        raw = np.empty((*shape, *rows["images"].shape[1:]), np.float32)
+        pixels = samples.rows["images"].shape[1]
+        raw = np.empty((*shape, pixels), np.float32)
         clipped, success = np.empty_like(raw), np.zeros(shape, bool)
         ascending = np.argsort(epsilons, kind="stable")
         left, waiting = np.arange(len(samples)), ascending
         while len(left) and len(waiting):
             together = max(1, SPECULATIVE_ROWS // len(left))
             now, waiting = waiting[:together], waiting[together:]
-            batch = graphs.take(rows, np.tile(left, len(now)))
-            wanted = np.asarray(epsilons, np.float32)[now]
-            batch["epsilon"] = tf.repeat(wanted, len(left))[:, None]
-            outputs = compiled("attempt", batch)
+            outputs = self.attempt(
+                samples.take(np.tile(left, len(now))),
+                np.repeat(np.take(epsilons, now), len(left)),
+            )
             places = np.ix_(now, left)
             for array, name in (
                 (raw, "raw"),

@@ -13,6 +13,8 @@ from dim_tf.evaluation.distances import distances
 
 # Rounding of float32 that a distance may exceed an epsilon by.
 TOLERANCE = 1e-6
+# What ends next to a boundary may be a rounding away from the right side.
+_PUSHES = (1.0001, 1.001, 1.01)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +58,86 @@ def attacked(model: keras.Model, examples: data.Examples) -> np.ndarray:
     return np.flatnonzero(predictions == examples.labels)
 
 
+class Trial:
+    """The closest adversarials so far; an attack's own word counts for nothing.
+
+    Args:
+        model: images -> dict with `scores`; judges.
+        norm: in which distances are measured.
+        examples: which the model classifies correctly.
+
+    Attributes:
+        distances: float64 `(n,)`, infinite where nothing was found.
+        adversarials: float32 like the images; the image itself at first.
+        predictions: int64 `(n,)`, what the model takes the adversarials for.
+        moved: bool `(n,)`, whether any answer was not the image itself.
+    """
+
+    def __init__(self, model: keras.Model, norm: str, examples: data.Examples):
+        self.model = model
+        self.norm = norm
+        self.examples = examples
+        self.distances = np.full(len(examples), np.inf)
+        self.adversarials = examples.images.copy()
+        self.predictions = examples.labels.copy()
+        self.moved = np.zeros(len(examples), bool)
+
+    def consider(self, answers, rows=None, push: bool = False) -> np.ndarray:
+        """Looks at answers of an attack, and keeps those that are closer.
+
+        Args:
+            answers: images `(k, 28, 28, 1)`, adversarial or not.
+            rows: of the samples that they belong to, int `(k,)`; None: all.
+            push: whether one that is not adversarial is also looked at a
+                little farther away, as much as rounding may have lost.
+
+        Returns:
+            bool `(k,)`, which answers are adversarial, pushed or not.
+
+        Raises:
+            ValueError: an answer is not finite or out of [0, 1].
+        """
+        rows = np.arange(len(self.examples)) if rows is None else rows
+        images = self.examples.images[rows]
+        tried = _checked(answers)
+        if self.norm == "l0":
+            # A change that no eye and no file format sees is none.
+            tried = np.where(abs(tried - images) < TOLERANCE, images, tried)
+        moved = (tried != images).any((1, 2, 3))
+        self.moved[rows] |= moved
+        fooled = self._keep(rows, tried)
+        for factor in _PUSHES if push else ():
+            left = np.flatnonzero(moved & ~fooled)
+            if not len(left):
+                break
+            start = images[left]
+            pushed = np.clip(start + factor * (tried[left] - start), 0.0, 1.0)
+            fooled[left] = self._keep(rows[left], pushed)
+        return fooled
+
+    def _keep(self, rows, tried):
+        images, labels = self.examples.images[rows], self.examples.labels[rows]
+        predictions = metrics.predictions(self.model, tried)
+        fooled = (predictions != labels) & (predictions >= 0)
+        sizes = distances(self.norm, images, tried)
+        closer = fooled & (sizes < self.distances[rows])
+        self.distances[rows[closer]] = sizes[closer]
+        self.adversarials[rows[closer]] = tried[closer]
+        self.predictions[rows[closer]] = predictions[closer]
+        return fooled
+
+
+def _checked(answers) -> np.ndarray:
+    answers = np.asarray(answers)
+    # Clipping to an epsilon can leave the bounds by a rounding.
+    tried = np.clip(answers, 0.0, 1.0)
+    if not np.allclose(tried, answers, rtol=0, atol=TOLERANCE):
+        raise ValueError(
+            "an attack answered with pixels that are not in [0, 1]"
+        )
+    return tried
+
+
 def verify(
     model: keras.Model,
     norm: str,
@@ -63,7 +145,7 @@ def verify(
     positions: np.ndarray,
     tries,
 ) -> Outcome:
-    """Looks at what an attack came back with; its own word counts for nothing.
+    """Looks at what an attack came back with.
 
     Args:
         model: images -> dict with `scores`; judges.
@@ -76,22 +158,11 @@ def verify(
     Raises:
         ValueError: an answer is not finite or out of [0, 1].
     """
+    trial = Trial(model, norm, examples.take(positions))
+    for answers in tries:
+        trial.consider(answers)
     found = np.zeros(len(examples))
-    found[positions] = np.inf
+    found[positions] = trial.distances
     adversarials = examples.images.copy()
-    images, labels = examples.images[positions], examples.labels[positions]
-    for answer in tries:
-        answer = np.asarray(answer)
-        # Clipping to an epsilon can leave the bounds by a rounding.
-        tried = np.clip(answer, 0.0, 1.0)
-        if not np.allclose(tried, answer, rtol=0, atol=TOLERANCE):
-            raise ValueError(
-                "an attack answered with pixels that are not in [0, 1]"
-            )
-        predictions = metrics.predictions(model, tried)
-        fooled = (predictions != labels) & (predictions >= 0)
-        sizes = np.where(fooled, distances(norm, images, tried), np.inf)
-        closer = sizes < found[positions]
-        found[positions[closer]] = sizes[closer]
-        adversarials[positions[closer]] = tried[closer]
+    adversarials[positions] = trial.adversarials
     return Outcome(found, adversarials)

@@ -1,0 +1,144 @@
+"""Records of attacks, one row per sample, in Parquet files that stand alone.
+
+    <results>/<model>/<attack>/<first>-<last>.parquet
+
+A file is a shard: some samples, one attack, one model. It is written under a
+temporary name and renamed, so that it is there whole or not at all, and its
+metadata says what it was made with.
+"""
+
+import json
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+NORMS = ("l0", "l1", "l2", "linf")
+# misclassified: distance 0, never attacked. no_start: the attack needs an
+# adversarial to start from, and none was found. error: the attack broke.
+STATUSES = ("misclassified", "success", "failed", "no_start", "error")
+SCHEMA = pa.schema(
+    [
+        ("model", pa.string()),
+        ("attack", pa.string()),
+        ("norm", pa.string()),
+        ("sample", pa.int64()),
+        ("label", pa.int64()),
+        ("clean_prediction", pa.int64()),
+        ("adversarial_prediction", pa.int64()),
+        ("status", pa.string()),
+        *((f"distance_{norm}", pa.float64()) for norm in NORMS),
+        ("epsilon", pa.float64()),
+        ("forwards", pa.float64()),
+        ("backwards", pa.float64()),
+        ("seconds", pa.float64()),
+        ("seed", pa.int64()),
+        ("preset", pa.string()),
+        ("message", pa.string()),
+        ("adversarial", pa.list_(pa.float32())),
+    ]
+)
+# What it costs to make a record is the one thing a second run may change.
+COSTS = ("forwards", "backwards", "seconds")
+_FINGERPRINT = b"dim_tf"
+Fingerprint = Mapping[str, Any]
+
+
+def write_shard(
+    path: pathlib.Path, columns: Mapping[str, Any], fingerprint: Fingerprint
+) -> None:
+    """Writes a shard, whole or not at all.
+
+    Args:
+        path: of the file; its folder is made where missing.
+        columns: by name as in `SCHEMA`, all of a length.
+        fingerprint: JSON-able, what the records were made with.
+    """
+    metadata = {_FINGERPRINT: json.dumps(fingerprint, sort_keys=True)}
+    table = pa.table(columns, SCHEMA).replace_schema_metadata(metadata)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, scratch = tempfile.mkstemp(".tmp", "." + path.name, path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            pq.write_table(table, file, compression="zstd")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(scratch, path)
+    except BaseException:
+        os.unlink(scratch)
+        raise
+
+
+def shards(folder: pathlib.Path) -> Iterator[tuple[pathlib.Path, range]]:
+    """The shards of a folder, and the positions of the samples in them."""
+    for path in sorted(folder.glob("*-*.parquet")):
+        first, _, last = path.stem.partition("-")
+        if first.isdigit() and last.isdigit():
+            yield path, range(int(first), int(last) + 1)
+
+
+def shard_path(folder: pathlib.Path, positions: range) -> pathlib.Path:
+    """Where a shard belongs; the inverse of `shards`."""
+    return folder / f"{positions[0]:05d}-{positions[-1]:05d}.parquet"
+
+
+def check_fingerprint(path: pathlib.Path, expected: Fingerprint) -> None:
+    """Looks whether a shard was made with what it should be.
+
+    Raises:
+        ValueError: it was not, or the file is damaged; names what differs.
+    """
+    metadata = _opened(pq.read_schema, path).metadata or {}
+    found = json.loads(metadata.get(_FINGERPRINT, b"{}"))
+    wanted = json.loads(json.dumps(expected))
+    different = [
+        f"{name}: {found.get(name)!r} there, {value!r} here"
+        for name, value in wanted.items()
+        if found.get(name) != value
+    ]
+    if different:
+        raise ValueError(
+            f"{path} was made with something else ({'; '.join(different)}); "
+            "choose another results folder or delete the file"
+        )
+
+
+def read(folder: pathlib.Path, columns=None) -> pa.Table:
+    """All records below a folder.
+
+    Args:
+        folder: of results, or of one model or attack in them.
+        columns: names of the columns to read; None: all.
+
+    Raises:
+        FileNotFoundError: no records there.
+        ValueError: a damaged file.
+    """
+    paths = sorted(folder.rglob("*.parquet"))
+    if not paths:
+        raise FileNotFoundError(
+            f"no records (*.parquet) below {folder}; make some with `python "
+            "-m dim_tf.evaluate`"
+        )
+
+    def table(path):
+        with pq.ParquetFile(path) as file:
+            return file.read(columns).replace_schema_metadata()
+
+    return pa.concat_tables([_opened(table, path) for path in paths])
+
+
+def _opened(function, path):
+    try:
+        return function(path)
+    except (pa.ArrowException, OSError, EOFError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"{path} is damaged ({reason}); delete it, and the same command "
+            "makes it again"
+        ) from error

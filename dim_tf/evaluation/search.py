@@ -1,0 +1,92 @@
+"""How an attack of the suite is asked for the closest adversarials.
+
+An attack within a fixed epsilon is tried on a grid of epsilons, and then
+between the smallest that is enough and the largest that is not. What a
+minimization attack ends with is moved toward the image in the same way, as
+foolbox does for a given epsilon: where every pixel is clamped, as in Linf, this
+is more than a shorter way in the same direction.
+"""
+
+import numpy as np
+
+from dim_tf.attacks.adaptor import FixedEpsilon
+from dim_tf.attacks.norms import NORMS
+from dim_tf.attacks.suite import AttackSpec
+from dim_tf.evaluation.distances import distances
+from dim_tf.evaluation.protocol import Trial
+
+_ATTACK_HALVINGS = 6
+# Moving an image costs a single forward pass.
+_CLIP_FRACTIONS = np.arange(1, 11) / 11
+_CLIP_HALVINGS = 8
+
+
+def search(spec: AttackSpec, attack, fmodel, trial: Trial) -> np.ndarray:
+    """Runs an attack on the samples of a trial, which keeps what it finds.
+
+    Args:
+        spec: the attack's row in the suite.
+        attack: `spec.runnable(...)`.
+        fmodel: foolbox model.
+        trial: judges.
+
+    Returns:
+        float64 `(n,)`: the epsilon that was enough, NaN where none was or the
+        attack takes none.
+    """
+    images, labels = trial.examples.images, trial.examples.labels
+    if isinstance(spec.attack, FixedEpsilon):
+        samples = attack.prepared(attack.check(fmodel, images, labels))
+
+        def attempt(rows, epsilons):
+            answers = attack.attempt(samples.take(rows), epsilons)["clipped"]
+            return samples.unflatten(answers)
+
+        grid = np.repeat(np.array(spec.epsilons)[:, None], len(images), 1)
+        return _narrow(trial, attempt, grid, _ATTACK_HALVINGS)
+    raw = attack(fmodel, images, labels, epsilons=None)[0].numpy()
+    trial.consider(raw, push=True)
+    if spec.norm != "l0":
+        sizes = distances(spec.norm, images, raw)
+
+        def clip(rows, epsilons):
+            flat = images[rows].reshape(len(rows), -1)
+            moved = NORMS[spec.norm].clip_perturbation(
+                flat,
+                raw[rows].reshape(flat.shape),
+                epsilons[:, None].astype(np.float32),
+            )
+            return moved.numpy().reshape(images[rows].shape)
+
+        grid = _CLIP_FRACTIONS[:, None] * sizes
+        _narrow(trial, clip, grid, _CLIP_HALVINGS)
+    return np.full(len(images), np.nan)
+
+
+def _narrow(trial, attempt, grid, halvings) -> np.ndarray:
+    """The least epsilon that is enough, for each sample by itself.
+
+    Args:
+        trial: judges.
+        attempt: function (rows, epsilons), both `(k,)` -> images.
+        grid: ascending epsilons, `(tries, n)`.
+        halvings: of the gap below the first epsilon that is enough.
+
+    Returns:
+        float64 `(n,)`, NaN where no epsilon of the grid is enough.
+    """
+    low, high = np.zeros(grid.shape[1]), np.full(grid.shape[1], np.nan)
+
+    def look(rows, epsilons):
+        good = trial.consider(attempt(rows, epsilons), rows)
+        high[rows[good]] = epsilons[good]
+        low[rows[~good]] = epsilons[~good]
+
+    for epsilons in grid:
+        left = np.flatnonzero(np.isnan(high))
+        if len(left):
+            look(left, epsilons[left])
+    rows = np.flatnonzero(np.isfinite(high))
+    for _ in range(halvings if len(rows) else 0):
+        look(rows, (low[rows] + high[rows]) / 2)
+    return high

@@ -1,0 +1,90 @@
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from dim_tf.evaluation import results
+
+FINGERPRINT = {"weights_digest": "a1", "seed": 0, "epsilons": [0.1, None]}
+
+
+def columns(samples):
+    count = len(samples)
+    values = {
+        "sample": samples,
+        "status": ["success"] * count,
+        "adversarial": [np.full(4, 0.1, np.float32)] * count,
+        "message": [""] * count,
+        "distance_l2": [np.inf] * count,
+    }
+    kinds = {pa.string(): "x", pa.int64(): 3, pa.float64(): 0.5}
+    return {
+        field.name: values.get(field.name, [kinds.get(field.type)] * count)
+        for field in results.SCHEMA
+    }
+
+
+def test_what_is_written_is_read(tmp_path):
+    for positions in (range(3, 5), range(3)):
+        path = results.shard_path(tmp_path / "dim" / "l2_bim", positions)
+        results.write_shard(path, columns(list(positions)), FINGERPRINT)
+        results.check_fingerprint(path, FINGERPRINT)
+    assert dict(results.shards(tmp_path / "dim" / "l2_bim")) == {
+        tmp_path / "dim" / "l2_bim" / "00000-00002.parquet": range(3),
+        tmp_path / "dim" / "l2_bim" / "00003-00004.parquet": range(3, 5),
+    }
+    table = results.read(tmp_path)
+    assert table.schema == results.SCHEMA
+    assert table["sample"].to_pylist() == [0, 1, 2, 3, 4]
+    assert table["distance_l2"].to_pylist() == [np.inf] * 5
+    np.testing.assert_array_equal(
+        table["adversarial"].to_pylist(), np.full((5, 4), np.float32(0.1))
+    )
+    assert results.read(tmp_path, ["sample"]).column_names == ["sample"]
+
+
+def test_no_disk_no_shard(tmp_path, monkeypatch):
+    path = results.shard_path(tmp_path / "dim", range(2))
+
+    def full(table, file, **settings):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pq, "write_table", full)
+    with pytest.raises(OSError, match="No space left"):
+        results.write_shard(path, columns([0, 1]), FINGERPRINT)
+    assert not list(path.parent.iterdir())
+
+
+def test_columns_that_are_missing_write_nothing(tmp_path):
+    path = results.shard_path(tmp_path / "dim", range(2))
+    with pytest.raises(KeyError):
+        results.write_shard(path, {"sample": [0, 1]}, FINGERPRINT)
+    assert not path.exists()
+
+
+def test_another_fingerprint_is_named_with_what_differs(tmp_path):
+    path = results.shard_path(tmp_path, range(1))
+    results.write_shard(path, columns([0]), FINGERPRINT)
+    with pytest.raises(
+        ValueError, match="weights_digest: 'a1' there, 'b2' here.*delete"
+    ):
+        results.check_fingerprint(path, {**FINGERPRINT, "weights_digest": "b2"})
+
+
+@pytest.mark.parametrize("length", [0, 3, -20])
+def test_a_damaged_file_is_named(tmp_path, length):
+    path = results.shard_path(tmp_path, range(1))
+    results.write_shard(path, columns([0]), FINGERPRINT)
+    path.write_bytes(path.read_bytes()[:length])
+    for look in (
+        lambda: results.check_fingerprint(path, FINGERPRINT),
+        lambda: results.read(tmp_path),
+    ):
+        with pytest.raises(ValueError, match="00000-00000.parquet is damaged"):
+            look()
+
+
+def test_no_records_at_all(tmp_path):
+    with pytest.raises(FileNotFoundError, match="make some with"):
+        results.read(tmp_path)

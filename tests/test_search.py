@@ -1,0 +1,90 @@
+import foolbox
+import keras
+import numpy as np
+import pytest
+
+from dim_tf import attacks
+from dim_tf import data
+from dim_tf import models
+from dim_tf.attacks.suite import AttackSpec
+from dim_tf.evaluation import protocol
+from dim_tf.evaluation.search import search
+
+WEIGHT = 0.01
+
+
+def brightness_model(limit):
+    """Class 1 where the sum of all pixels is above a limit, else class 0."""
+    inputs = keras.Input(data.IMAGE_SHAPE)
+    total = keras.layers.Dense(
+        1,
+        kernel_initializer=keras.initializers.Constant(WEIGHT),
+        bias_initializer=keras.initializers.Constant(-WEIGHT * limit),
+    )(keras.layers.Flatten()(inputs))
+    scores = keras.layers.Concatenate()([-total, total])
+    return keras.Model(inputs, {"scores": scores})
+
+
+def asked(attack, brightness, limit=300.0):
+    """What a search finds on images of some brightness."""
+    model = brightness_model(limit)
+    images = np.ones((len(brightness), *data.IMAGE_SHAPE), np.float32)
+    images *= np.reshape(brightness, (-1, 1, 1, 1)).astype(np.float32)
+    labels = np.zeros(len(images), np.int64)
+    examples = data.Examples(images, labels, np.arange(len(images)))
+    spec = AttackSpec("an_attack", "gradients", attack)
+    trial = protocol.Trial(model, spec.norm, examples)
+    fmodel = protocol.foolbox_model(models.classifier(model))
+    return search(spec, spec.runnable(), fmodel, trial), trial
+
+
+def test_the_least_epsilon_is_found_between_those_of_the_grid():
+    brightness = np.array([0.1, 0.25, 0.38])
+    needed = 300 / 784 - brightness
+    epsilons, trial = asked(attacks.LinfFastGradientAttack(), brightness)
+    # The gap in the grid, halved six times.
+    assert (epsilons >= needed).all()
+    assert (epsilons - needed < 0.05 / 2**6 + 1e-6).all()
+    np.testing.assert_allclose(trial.distances, epsilons, 1e-5)
+    np.testing.assert_array_equal(trial.predictions, 1)
+
+
+def test_what_no_epsilon_is_enough_for_fails():
+    epsilons, trial = asked(attacks.LinfFastGradientAttack(), [0.2], 790.0)
+    assert np.isnan(epsilons).all()
+    assert np.isinf(trial.distances).all()
+    np.testing.assert_array_equal(trial.adversarials, trial.examples.images)
+
+
+def test_epsilons_do_not_depend_on_the_neighbors():
+    attack = attacks.LinfProjectedGradientDescentAttack()
+    together, _ = asked(attack, [0.1, 0.25])
+    alone, _ = asked(attack, [0.25])
+    np.testing.assert_allclose(together[1:], alone, 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("distance", "norm", "unit"),
+    [
+        (foolbox.distances.linf, np.inf, 1.0),
+        (foolbox.distances.l2, 2, 28.0),
+        (foolbox.distances.l1, 1, 784.0),
+    ],
+)
+def test_a_far_adversarial_is_moved_toward_the_image(distance, norm, unit):
+    attack = attacks.InversionAttack(distance=distance)
+    epsilons, trial = asked(attack, [0.25])
+    needed = (300 / 784 - 0.25) * unit
+    assert np.isnan(epsilons).all()
+    # A tenth of the way, halved eight times.
+    assert needed <= trial.distances[0] * (1 + 1e-5)
+    assert trial.distances[0] < needed + 0.5 * unit / 11 / 2**8 * 1.01
+    change = (trial.adversarials - trial.examples.images).reshape(1, -1)
+    size = np.linalg.norm(change, norm, axis=1)
+    np.testing.assert_allclose(trial.distances, size, 1e-5)
+
+
+def test_a_search_that_is_not_moved_keeps_its_pixels():
+    _, trial = asked(attacks.PointwiseAttack(), [0.38])
+    # Black pixels gain 0.62 each when they turn white.
+    assert trial.distances[0] == np.ceil((300 - 0.38 * 784) / 0.62)

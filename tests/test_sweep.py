@@ -1,0 +1,233 @@
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dim_tf import attacks
+from dim_tf import data
+from dim_tf.attacks.adaptor import Minimization
+from dim_tf.attacks.adaptor import frozen
+from dim_tf.attacks.suite import AttackSpec
+from dim_tf.evaluation import results
+from dim_tf.evaluation import sweep
+
+CLASSES = 10
+COUNT = 30
+BREAKS = 0.123
+
+
+@frozen
+class Fragile(Minimization):
+    """Inverts images, and breaks on a batch with one of a certain corner."""
+
+    norm: str = "l2"
+
+    def solve(self, samples, epsilons):
+        if np.isclose(samples.rows["images"][:, 0], BREAKS).any():
+            raise RuntimeError("this image broke me")
+        return super().solve(samples, epsilons)
+
+    def start(self, problem, rows):
+        return {
+            "result": 1.0 - problem.images,
+            "active": tf.zeros((problem.batch,), tf.bool),
+        }
+
+
+@pytest.fixture(scope="module")
+def subject():
+    """A linear model and images of all classes, one of them misclassified."""
+    generator = np.random.default_rng(0)
+    inputs = keras.Input(data.IMAGE_SHAPE)
+    scores = keras.layers.Dense(CLASSES, use_bias=False)(
+        keras.layers.Flatten()(inputs)
+    )
+    model = keras.Model(inputs, {"scores": scores})
+    weights = generator.normal(0, 0.1, (784, CLASSES)).astype(np.float32)
+    model.set_weights([weights])
+    images = generator.uniform(0.2, 0.8, (COUNT, *data.IMAGE_SHAPE))
+    images = images.astype(np.float32)
+    images[7, 0, 0, 0] = BREAKS
+    labels = np.argmax(images.reshape(COUNT, -1) @ weights, 1)
+    labels[3] = (labels[3] + 1) % CLASSES
+    return sweep.Subject(model, data.Examples(images, labels, np.arange(COUNT)))
+
+
+def cell(attack, name="an_attack", **changes):
+    spec = AttackSpec(name, "gradients", attack)
+    return dataclasses.replace(
+        sweep.Cell("toy", "digest", "toys", "quick", spec, 0), **changes
+    )
+
+
+BIM = cell(attacks.L2BasicIterativeAttack(), "l2_bim")
+DDN = cell(attacks.DDNAttack(steps=20, schedule="cosine"), "l2_ddn")
+
+
+def run(folder, subject, cells=(BIM, DDN), count=COUNT, size=10):
+    shards = sweep.plan(folder, cells, count, size)
+    for shard in shards:
+        sweep.run_shard(shard, subject, jit_compile=False)
+    return shards
+
+
+def records(folder):
+    """All records but for their costs, by model, attack and sample."""
+    rows = results.read(folder).drop(list(results.COSTS)).to_pylist()
+    return {(row["attack"], row["sample"]): row for row in rows}
+
+
+def same(first, second):
+    """Whether records are equal, up to the rounding of a batch's size."""
+    assert first.keys() == second.keys()
+    for key, row in first.items():
+        for name, value in row.items():
+            if isinstance(value, float | list):
+                np.testing.assert_allclose(second[key][name], value, 1e-5, 1e-5)
+            else:
+                assert second[key][name] == value
+
+
+def test_every_beginning_has_all_classes_alike():
+    labels = np.array([0, 0, 0, 1, 1, 2, 0, 2])
+    order = sweep.stratified(labels)
+    np.testing.assert_array_equal(labels[order], [0, 1, 2, 0, 1, 2, 0, 0])
+    np.testing.assert_array_equal(order, [0, 3, 5, 1, 4, 7, 2, 6])
+
+
+def test_a_record_says_what_it_is_of(subject):
+    columns = sweep.records(
+        BIM, subject.model, subject.examples, jit_compile=False
+    )
+    status = columns["status"]
+    assert status[3] == "misclassified"
+    assert (np.delete(status, 3) == "success").all()
+    assert columns["distance_l2"][3] == columns["distance_l0"][3] == 0
+    assert columns["adversarial"][3] is None
+    clean = subject.examples.images.reshape(COUNT, -1)
+    for row in np.delete(np.arange(COUNT), 3):
+        found = columns["adversarial"][row]
+        change = np.float64(found) - np.float64(clean[row])
+        assert columns["distance_l2"][row] == np.linalg.norm(change)
+        assert columns["distance_linf"][row] == abs(change).max()
+        assert columns["distance_l2"][row] <= columns["epsilon"][row] * 1.0001
+        scores = subject.model(found.reshape(1, *data.IMAGE_SHAPE))["scores"]
+        assert np.argmax(scores) == columns["adversarial_prediction"][row]
+        assert np.argmax(scores) != columns["label"][row]
+    assert columns["backwards"][0] >= 10
+    assert columns["seconds"][0] > 0
+    assert columns["forwards"][3] == columns["seconds"][3] == 0
+
+
+def test_nothing_found_is_infinitely_far(subject):
+    constant = keras.Model(
+        subject.model.input,
+        {"scores": 0.0 * subject.model.output["scores"]},
+    )
+    examples = dataclasses.replace(
+        subject.examples, labels=np.zeros(COUNT, np.int64)
+    )
+    for attack, status in (
+        (attacks.L2BasicIterativeAttack(), "failed"),
+        (attacks.BoundaryAttack(steps=5), "no_start"),
+    ):
+        columns = sweep.records(
+            cell(attack), constant, examples, jit_compile=False
+        )
+        assert (columns["status"] == status).all()
+        assert np.isinf(columns["distance_l2"]).all()
+        assert columns["adversarial"] == [None] * COUNT
+
+
+def test_what_breaks_breaks_alone(subject):
+    columns = sweep.records(
+        cell(Fragile()), subject.model, subject.examples, jit_compile=False
+    )
+    broken = columns["status"] == "error"
+    np.testing.assert_array_equal(np.flatnonzero(broken), [7])
+    assert columns["message"][7] == "RuntimeError: this image broke me"
+    assert np.isinf(columns["distance_l2"][7])
+
+
+def test_what_is_there_is_not_made_again(subject, tmp_path):
+    assert len(run(tmp_path, subject)) == 6
+    first = {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")}
+    assert run(tmp_path, subject) == []
+    assert len(first) == 6
+    assert all(path.read_bytes() == text for path, text in first.items())
+
+
+def test_killed_and_resumed_is_uninterrupted(subject, tmp_path, monkeypatch):
+    run(tmp_path / "whole", subject)
+    write = results.write_shard
+    for kill_at in (0, 2, 1, 1, 0):
+        written = []
+
+        def dying(*arguments, kill_at=kill_at, written=written):
+            if len(written) == kill_at:
+                raise KeyboardInterrupt
+            written.append(arguments)
+            write(*arguments)
+
+        monkeypatch.setattr(results, "write_shard", dying)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "parts", subject)
+    monkeypatch.setattr(results, "write_shard", write)
+    assert len(run(tmp_path / "parts", subject)) == 2
+    np.testing.assert_equal(
+        records(tmp_path / "parts"), records(tmp_path / "whole")
+    )
+
+
+def test_the_size_of_shards_changes_nothing(subject, tmp_path):
+    run(tmp_path / "large", subject, size=COUNT)
+    run(tmp_path / "small", subject, size=7)
+    same(records(tmp_path / "large"), records(tmp_path / "small"))
+
+
+def test_more_examples_add_to_fewer(subject, tmp_path):
+    run(tmp_path, subject, count=12, size=10)
+    added = run(tmp_path, subject, count=COUNT, size=10)
+    assert [list(shard.positions) for shard in added[:2]] == [
+        list(range(12, 20)),
+        list(range(20, 30)),
+    ]
+    assert len(records(tmp_path)) == 2 * COUNT
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"weights_digest": "other"}, "weights_digest: 'digest' there"),
+        ({"seed": 1}, "seed: 0 there, 1 here"),
+        ({"dataset": "else"}, "dataset"),
+        ({"spec": dataclasses.replace(BIM.spec, repeats=2)}, "repeats"),
+        (
+            {
+                "spec": dataclasses.replace(
+                    BIM.spec, attack=attacks.L2BasicIterativeAttack(steps=9)
+                )
+            },
+            "attack",
+        ),
+    ],
+)
+def test_records_of_something_else_are_refused(
+    subject, tmp_path, change, named
+):
+    run(tmp_path, subject, [BIM])
+    with pytest.raises(ValueError, match=named):
+        sweep.plan(tmp_path, [dataclasses.replace(BIM, **change)], COUNT, 10)
+
+
+def test_a_model_without_scores_is_refused(subject):
+    sweep.check_model(subject.model, subject.examples)
+    sick = keras.Model(
+        subject.model.input,
+        {"scores": keras.ops.log(subject.model.output["scores"])},
+        name="sick",
+    )
+    with pytest.raises(ValueError, match="'sick' gives scores that are not"):
+        sweep.check_model(sick, subject.examples)
