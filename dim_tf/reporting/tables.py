@@ -1,0 +1,155 @@
+"""The paper's tables from records, with the paper's values beside ours."""
+
+import csv
+import functools
+import pathlib
+
+import pyarrow as pa
+
+from dim_tf.reporting import statistics
+from dim_tf.reporting.cards import Rows
+from dim_tf.reporting.statistics import Cell
+from dim_tf.reporting.statistics import Estimate
+
+_PAPER = pathlib.Path(__file__).with_name("paper.csv")
+# Attacks that the paper's numbers are the minimum of, by norm.
+_PAPER_COUNTS = {"l2": 22, "linf": 12, "l0": 2, "l1": 6}
+_TITLES = {"l2": "L2", "linf": "Linf", "l0": "L0", "l1": "L1"}
+
+
+@functools.cache
+def paper_values() -> dict[tuple[str, str], float]:
+    """What the paper reports, by row and model, such as `l2_ddn` and `dim`."""
+    with _PAPER.open(newline="") as file:
+        return {
+            (row["row"], name): float(text)
+            for row in csv.DictReader(file)
+            for name, text in row.items()
+            if name not in ("row", "norm") and text
+        }
+
+
+def results_table(records: pa.Table, allow_missing: bool = False) -> Rows:
+    """Every attack and the minimum of each norm, one column per model.
+
+    Args:
+        records: of `evaluation.results`.
+        allow_missing: whether a minimum may leave out attacks or samples that
+            other cells have; it is marked with a `*` then.
+
+    Returns:
+        Rows of cells below a header row. A cell has the accuracy at the norm's
+        threshold or the median distance, its 95 % interval, and the paper's
+        value where there is one.
+
+    Raises:
+        ValueError: a minimum would be over different attacks or samples for
+            different models; says what is missing.
+    """
+    cells = statistics.cells(records)
+    models = list(dict.fromkeys(cell.model for cell in cells))
+    complete = set(records["preset"].to_pylist()) == {"paper"}
+    rows: Rows = [("", *(f"`{model}`" for model in models))]
+    overall: list[Cell] = []
+    for norm, title in _TITLES.items():
+        own = [cell for cell in cells if cell.norm == norm]
+        if not own:
+            continue
+        missing = _missing(own, models, _PAPER_COUNTS[norm] if complete else 0)
+        if missing and not allow_missing:
+            raise ValueError(
+                f"no row for all attacks in {title}: {'; '.join(missing)}. "
+                "Finish the sweep, or allow it with --allow_missing"
+            )
+        mark = " *" if missing else ""
+        for attack in dict.fromkeys(cell.attack for cell in own):
+            rows.append((f"`{attack}`", *_texts(own, models, attack)))
+        name = f"all_{norm}"
+        least = _closest_by_model(own, models, name)
+        overall += least
+        for kind, text in (("accuracy", _accuracy), ("median", _median)):
+            texts = _texts(least, models, name, text)
+            title_cell = f"**All {title}, {kind}**"
+            rows.append((title_cell, *(each + mark for each in texts)))
+    rows.append(("**Minimal accuracy**", *_minima(overall, models)))
+    rows.append(("samples", *_sample_counts(cells, models)))
+    return rows
+
+
+def _closest_by_model(cells, models, name) -> list[Cell]:
+    members = [[cell for cell in cells if cell.model == m] for m in models]
+    return [statistics.closest(own, name) for own in members if own]
+
+
+def _texts(cells, models, attack, text=None) -> list[str]:
+    """A text for every model, `-` where it has no such cell."""
+    own = {cell.model: cell for cell in cells if cell.attack == attack}
+    text = text or _accuracy
+    return [text(own[model]) if model in own else "-" for model in models]
+
+
+def _missing(cells: list[Cell], models, count: int) -> list[str]:
+    """What a minimum over the attacks of a norm lacks, in words."""
+    there = {(cell.model, cell.attack): len(cell.samples) for cell in cells}
+    names = dict.fromkeys(cell.attack for cell in cells)
+    lacks = [
+        f"{name} on {model}"
+        for name in names
+        for model in models
+        if (model, name) not in there
+    ]
+    if len(names) < count:
+        lacks.append(f"{len(names)} attacks of the paper's {count}")
+    for model in models:
+        sizes = [size for (of, _), size in there.items() if of == model]
+        if len(set(sizes)) > 1:
+            lacks.append(
+                f"{model} has between {min(sizes)} and {max(sizes)} samples"
+            )
+    return lacks
+
+
+def _accuracy(cell: Cell) -> str:
+    row = cell.attack
+    if row.startswith("all_"):
+        row += "_accuracy"
+    known = paper_values().get((row, cell.model))
+    return _percent(statistics.robust_accuracy(cell), known)
+
+
+def _median(cell: Cell) -> str:
+    estimate = statistics.median_distance(cell)
+    known = paper_values().get((f"{cell.attack}_median", cell.model))
+    text = f"{estimate.value:.2g} [{estimate.low:.2g}, {estimate.high:.2g}]"
+    return text if known is None else f"{text}, paper {known:g}"
+
+
+def _percent(estimate: Estimate, known: float | None) -> str:
+    text = f"{estimate.value:.0%} [{estimate.low:.0%}, {estimate.high:.0%}]"
+    return text if known is None else f"{text}, paper {known:.0%}"
+
+
+def _minima(overall: list[Cell], models) -> list[str]:
+    paper = paper_values()
+    return [
+        _percent(
+            min(
+                (
+                    statistics.robust_accuracy(cell)
+                    for cell in overall
+                    if cell.model == model
+                ),
+                key=lambda estimate: estimate.value,
+            ),
+            paper.get(("minimal_accuracy", model)),
+        )
+        for model in models
+    ]
+
+
+def _sample_counts(cells: list[Cell], models) -> list[str]:
+    counts = []
+    for model in models:
+        sizes = {len(cell.samples) for cell in cells if cell.model == model}
+        counts.append(" to ".join(map(str, sorted(sizes))))
+    return counts

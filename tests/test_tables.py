@@ -1,0 +1,133 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from dim_tf.evaluation import results
+from dim_tf.reporting import statistics
+from dim_tf.reporting import tables
+
+
+def records(*cells, preset="quick"):
+    """Records of (model, attack, norm, distances) on samples 5, 6, ..."""
+    rows = [
+        {
+            "model": model,
+            "attack": attack,
+            "norm": norm,
+            "sample": 5 + number,
+            "preset": preset,
+            f"distance_{norm}": distance,
+        }
+        for model, attack, norm, distances in cells
+        for number, distance in enumerate(distances)
+    ]
+    return pa.Table.from_pylist(rows, results.SCHEMA)
+
+
+def cell(norm, distances):
+    distances = np.array(distances, float)
+    return statistics.Cell("m", "a", norm, np.arange(len(distances)), distances)
+
+
+def test_accuracy_counts_what_is_beyond_the_threshold():
+    estimate = statistics.robust_accuracy(
+        cell("l2", [0, 1.5, 1.5 * (1 + 1e-7), 1.51, np.inf])
+    )
+    assert estimate.value == pytest.approx(0.4)
+    # Wilson's interval of 2 in 5.
+    assert estimate.low == pytest.approx(0.1176, abs=1e-4)
+    assert estimate.high == pytest.approx(0.7693, abs=1e-4)
+
+
+def test_median_and_its_interval():
+    generator = np.random.default_rng(1)
+    estimate = statistics.median_distance(
+        cell("l2", generator.normal(3, 1, 400))
+    )
+    # The median's standard error is 1.2533 / 20.
+    assert estimate.value == pytest.approx(3, abs=0.2)
+    width = estimate.high - estimate.low
+    assert width == pytest.approx(2 * 1.96 * 1.2533 / 20, rel=0.25)
+    failing = statistics.median_distance(cell("l2", [1, 2, np.inf, np.inf]))
+    assert (failing.value, failing.high) == (np.inf, np.inf)
+    assert failing.low == 1
+
+
+def test_samples_are_matched_by_name():
+    first = statistics.Cell(
+        "m", "a", "l2", np.array([1, 2, 4]), np.array([1.0, 5.0, 3.0])
+    )
+    second = statistics.Cell(
+        "m", "b", "l2", np.array([2, 3, 4]), np.array([2.0, 0.0, 4.0])
+    )
+    both = statistics.closest([first, second], "all")
+    assert both.samples.tolist() == [2, 4]
+    assert both.distances.tolist() == [2.0, 3.0]
+
+
+def test_two_records_of_a_sample_are_refused():
+    table = records(("dim", "l2_bim", "l2", [1.0]))
+    with pytest.raises(ValueError, match="l2_bim on dim has several.*sample 5"):
+        statistics.cells(pa.concat_tables([table, table]))
+
+
+def test_the_table_has_the_paper_beside_ours():
+    header, *body = tables.results_table(
+        records(
+            ("dim", "l2_bim", "l2", [0, 1, 2, 3]),
+            ("dim", "l2_ddn", "l2", [0, 2, 1, 4]),
+            ("dim", "linf_pgd", "linf", [0, 0.1, 0.2, 0.31]),
+        )
+    )
+    assert header == ("", "`dim`")
+    rows = dict(body)
+    assert list(rows) == [
+        *("`l2_bim`", "`l2_ddn`", "**All L2, accuracy**", "**All L2, median**"),
+        *("`linf_pgd`", "**All Linf, accuracy**", "**All Linf, median**"),
+        *("**Minimal accuracy**", "samples"),
+    ]
+    assert rows["`l2_bim`"] == "50% [15%, 85%], paper 94%"
+    assert rows["**All L2, accuracy**"] == "25% [5%, 70%], paper 66%"
+    assert rows["**All L2, median**"].startswith("1 [0, ")
+    assert rows["**All L2, median**"].endswith("], paper 1.9")
+    assert rows["**Minimal accuracy**"] == "25% [5%, 70%], paper 8%"
+    assert rows["samples"] == "4"
+
+
+@pytest.mark.parametrize(
+    ("cells", "preset", "named"),
+    [
+        (
+            [
+                ("dim", "l2_bim", "l2", [1.0]),
+                ("dim", "l2_ddn", "l2", [1.0]),
+                ("cnn", "l2_bim", "l2", [1.0]),
+            ],
+            "quick",
+            "l2_ddn on cnn",
+        ),
+        (
+            [("dim", "l2_bim", "l2", [1.0]), ("dim", "l2_ddn", "l2", [1, 2])],
+            "quick",
+            "dim has between 1 and 2 samples",
+        ),
+        (
+            [("dim", "l2_bim", "l2", [1.0])],
+            "paper",
+            "1 attacks of the paper's 22",
+        ),
+    ],
+)
+def test_minima_over_gaps_are_refused_or_marked(cells, preset, named):
+    table = records(*cells, preset=preset)
+    with pytest.raises(ValueError, match=named):
+        tables.results_table(table)
+    rows = {row[0]: row[1:] for row in tables.results_table(table, True)}
+    assert all(text.endswith(" *") for text in rows["**All L2, accuracy**"])
+
+
+def test_the_paper_s_values():
+    values = tables.paper_values()
+    assert values["all_linf_median", "bi_dim"] == 0.49
+    assert values["l2_pgd", "single_im"] == 0.89
+    assert ("l2_pgd", "nothing") not in values
