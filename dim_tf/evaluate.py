@@ -3,6 +3,7 @@ r"""Attacks models and keeps a record of every sample.
     python -m dim_tf.evaluate --list_attacks
     python -m dim_tf.evaluate --flagfile=flags/evaluate.cfg
     python -m dim_tf.evaluate --models=dim,cnn --suite=quick --num_examples=50
+    python -m dim_tf.evaluate --models=mine.keras --images=mine.npz
 
 Records go to `--results`, a Parquet file for every shard of samples. What is
 there already is not made again: the same command goes on where it was stopped,
@@ -14,6 +15,7 @@ import dataclasses
 import pathlib
 
 import keras
+import numpy as np
 import rich.console
 import rich.progress
 import rich.table
@@ -21,11 +23,11 @@ import rich.table
 from dim_tf import config
 from dim_tf import data
 from dim_tf import entry
-from dim_tf import models
 from dim_tf.attacks.suite import PRESETS
 from dim_tf.attacks.suite import AttackSpec
 from dim_tf.evaluation import sweep
-from dim_tf.models import saving
+from dim_tf.evaluation import targets
+from dim_tf.models import foreign
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +38,20 @@ class EvaluateConfig:
         False, "Print the attacks of every preset and stop."
     )
     models: str = config.setting(
-        "dim", "Comma-separated names or folders of models."
+        "dim",
+        "Comma-separated models: names, folders with a card.json, and Keras "
+        "files or SavedModels of any other classifier of images.",
+    )
+    images: str = config.setting(
+        "",
+        "An .npz file of images and labels to attack; empty: the test set of "
+        "--dataset.",
+    )
+    bounds: str = config.setting(
+        "0..1", "What a model of others takes for black and for white."
+    )
+    signature: str = config.setting(
+        "", "Of a SavedModel of others; empty: serving_default."
     )
     suite: str = config.setting(
         "paper", "Preset of attacks.", choices=tuple(PRESETS)
@@ -45,7 +60,7 @@ class EvaluateConfig:
         "", "Comma-separated names of attacks of the suite; empty: all."
     )
     num_examples: int = config.setting(
-        100, "Test images, evenly of all classes.", minimum=1
+        100, "Images, evenly of all classes.", minimum=1
     )
     results: str = config.setting("results/local", "Folder of the records.")
     shard_size: int = config.setting(
@@ -86,6 +101,21 @@ class EvaluateConfig:
         return PRESETS[self.suite]
 
     @property
+    def targets(self) -> list[targets.Target]:
+        low, _, high = self.bounds.partition("..")
+        try:
+            bounds = float(low), float(high)
+        except ValueError:
+            raise ValueError(
+                f"--bounds must be written low..high, such as 0..255, got "
+                f"{self.bounds!r}"
+            ) from None
+        return [
+            targets.find(name, bounds, self.signature)
+            for name in filter(None, self.models.split(","))
+        ]
+
+    @property
     def attacks(self) -> list[AttackSpec]:
         names = list(filter(None, self.only.split(","))) or list(self.specs)
         return [self.specs[name] for name in names]
@@ -105,14 +135,13 @@ def attacks_table(preset: str) -> rich.table.Table:
 
 
 def shards_of(
-    folder: pathlib.Path, settings: EvaluateConfig, dataset: str
+    target: targets.Target, settings: EvaluateConfig, dataset: str
 ) -> list[sweep.Shard]:
     """What is left to do with one model on this machine."""
-    card = saving.read_card(folder)
     cells = [
         sweep.Cell(
-            model=card["model"],
-            weights_digest=card["weights_digest"],
+            model=target.name,
+            weights_digest=target.weights_digest,
             dataset=dataset,
             preset=settings.suite,
             spec=spec,
@@ -135,49 +164,74 @@ def shards_of(
     ]
 
 
-def _has_convolutions(model: keras.Model) -> bool:
-    return any(isinstance(layer, keras.layers.Conv2D) for layer in model.layers)
+def _load_examples(
+    settings: EvaluateConfig, dataset: data.DataConfig
+) -> data.Examples:
+    """The images to attack, evenly of all classes."""
+    if settings.images:
+        images, labels = foreign.images_of(pathlib.Path(settings.images))
+        examples = data.Examples(images, labels, np.arange(len(labels)))
+    else:
+        examples = data.load(dataset, "test")
+    if settings.num_examples > len(examples):
+        raise ValueError(
+            f"--num_examples must be at most {len(examples)}, the number of "
+            f"images there are, got {settings.num_examples}"
+        )
+    order = sweep.stratified(examples.labels)
+    return examples.take(order[: settings.num_examples])
+
+
+def _suits_xla(model: keras.Model) -> bool:
+    """Whether all that is known of a model is fast under XLA on a CPU."""
+    slow = (
+        keras.layers.Conv2D,
+        keras.layers.Conv2DTranspose,
+        keras.layers.DepthwiseConv2D,
+        keras.layers.SeparableConv2D,
+        # Of what is in a SavedModel nothing is known.
+        keras.layers.TFSMLayer,
+    )
+    return not any(
+        isinstance(layer, slow)
+        or (isinstance(layer, keras.Model) and not _suits_xla(layer))
+        for layer in model.layers
+    )
 
 
 def _sweep(settings: EvaluateConfig, dataset: data.DataConfig) -> None:
-    names = list(filter(None, settings.models.split(",")))
+    name = dataset.dataset
+    if settings.images:
+        name = foreign.digest(pathlib.Path(settings.images))
     plans = {
-        folder: shards_of(folder, settings, dataset.dataset)
-        for folder in map(models.find, names)
+        target: shards_of(target, settings, name) for target in settings.targets
     }
-    todo = sum(
-        len(shard.positions) for plan in plans.values() for shard in plan
-    )
     console = rich.console.Console()
     if settings.dry_run:
         console.print(_plan_table(plans, settings))
         return
-    examples = data.load(dataset, "test")
-    examples = examples.take(sweep.stratified(examples.labels))
-    if settings.num_examples > len(examples):
-        raise ValueError(
-            f"--num_examples must be at most {len(examples)}, the size of the "
-            f"test set, got {settings.num_examples}"
-        )
-    examples = examples.take(slice(settings.num_examples))
+    examples = _load_examples(settings, dataset)
+    todo = sum(len(s.positions) for shards in plans.values() for s in shards)
     with _progress(console) as progress:
         task = progress.add_task("", total=todo)
-        for folder, shards in plans.items():
+        for target, shards in plans.items():
             if not shards:
                 continue
-            subject = sweep.Subject(models.load_outputs(folder), examples)
-            sweep.check_model(subject.model, examples)
+            subject = sweep.Subject(target.load(), examples)
+            accuracy = targets.check(subject.model, examples)
+            progress.print(
+                f"{target.name}: clean accuracy {accuracy:.1%} on "
+                f"{len(examples)} images"
+            )
             xla = settings.xla == "on" or (
-                settings.xla == "auto" and not _has_convolutions(subject.model)
+                settings.xla == "auto" and _suits_xla(subject.model)
             )
             for shard in shards:
-                cell = shard.cell
-                progress.update(
-                    task, description=f"{cell.model} {cell.spec.name}"
-                )
+                attack = shard.cell.spec.name
+                progress.update(task, description=f"{target.name} {attack}")
                 sweep.run_shard(shard, subject, jit_compile=xla)
                 progress.advance(task, len(shard.positions))
-    print(f"records of {len(names)} models in {settings.results}")
+    print(f"records in {settings.results}")
 
 
 def _progress(console) -> rich.progress.Progress:
@@ -191,11 +245,11 @@ def _progress(console) -> rich.progress.Progress:
 
 def _plan_table(plans, settings) -> rich.table.Table:
     table = rich.table.Table("model", "attack", "samples to do", "files")
-    for folder, shards in plans.items():
+    for target, shards in plans.items():
         for spec in settings.attacks:
             own = [shard for shard in shards if shard.cell.spec == spec]
             samples = sum(len(shard.positions) for shard in own)
-            table.add_row(folder.name, spec.name, str(samples), str(len(own)))
+            table.add_row(target.name, spec.name, str(samples), str(len(own)))
     return table
 
 

@@ -16,7 +16,7 @@ def outputs(model: keras.Model, images, name: str | None = None) -> np.ndarray:
 
     Args:
         model: images -> tensor or dict of tensors.
-        images: float32 `(n, 28, 28, 1)`, n > 0.
+        images: float32 `(n, height, width, channels)`, n > 0.
         name: which output of a multi-output model, such as `"scores"`.
 
     Returns:
@@ -24,7 +24,7 @@ def outputs(model: keras.Model, images, name: str | None = None) -> np.ndarray:
     """
     images = np.asarray(images)
     size = min(_BATCH_SIZE, len(images))
-    compiled = _compiled(model, name, size)
+    compiled = _compiled(model, name, (size, *images.shape[1:]))
     return np.concatenate(
         [
             compiled(tf.constant(batch)).numpy()[:valid]
@@ -34,12 +34,12 @@ def outputs(model: keras.Model, images, name: str | None = None) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=16)  # a model is measured after every epoch
-def _compiled(model, name, batch_size):
+def _compiled(model, name, shape):
     def call(images):
         result = model(images, training=False)
         return result if name is None else result[name]
 
-    batch = tf.TensorSpec((batch_size, *data.IMAGE_SHAPE), tf.float32)
+    batch = tf.TensorSpec(shape, tf.float32)
     return tf.function(call).get_concrete_function(batch)
 
 

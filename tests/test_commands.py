@@ -7,10 +7,13 @@ import re
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import PIL.Image
 import pytest
 from tensorboard.backend.event_processing import event_accumulator
+
+from dim_tf.evaluation import results
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SMALL = [
@@ -280,3 +283,35 @@ def test_evaluate_goes_on_where_it_was_and_report_prints_it(
     )
     assert table["samples"] == "12"
     assert "%" in table["`l1_fmn`"]
+
+
+def test_evaluate_attacks_models_of_others(tmp_path):
+    inputs = keras.Input((8, 6, 3))
+    hidden = keras.layers.Conv2D(4, 3)(inputs / 255.0)
+    scores = keras.layers.Dense(3)(keras.layers.Flatten()(hidden))
+    model = keras.Model(inputs, scores)
+    model.save(tmp_path / "mine.keras")
+    images = np.random.default_rng(0).integers(0, 256, (9, 8, 6, 3), np.uint8)
+    labels = np.argmax(model(images.astype(np.float32)), 1)
+    np.savez(tmp_path / "mine.npz", images=images, labels=labels)
+    process = run(
+        "evaluate",
+        f"--models={tmp_path}/mine.keras",
+        "--bounds=0..255",
+        f"--images={tmp_path}/mine.npz",
+        "--suite=quick",
+        "--only=linf_pgd,l0_pointwise",
+        "--num_examples=9",
+        f"--results={tmp_path}/results",
+    )
+    assert process.returncode == 0, process.stderr
+    assert "mine: clean accuracy 100.0% on 9 images" in process.stdout
+    records = results.read(tmp_path / "results").to_pylist()
+    assert {record["model"] for record in records} == {"mine"}
+    assert [record["status"] for record in records] == ["success"] * 18
+    wrong = run(
+        "evaluate",
+        f"--models={tmp_path}/mine.keras",
+        f"--images={tmp_path}/none.npz",
+    )
+    assert "none.npz" in error_of(wrong)

@@ -220,14 +220,3 @@ def test_records_of_something_else_are_refused(
     run(tmp_path, subject, [BIM])
     with pytest.raises(ValueError, match=named):
         sweep.plan(tmp_path, [dataclasses.replace(BIM, **change)], COUNT, 10)
-
-
-def test_a_model_without_scores_is_refused(subject):
-    sweep.check_model(subject.model, subject.examples)
-    sick = keras.Model(
-        subject.model.input,
-        {"scores": keras.ops.log(subject.model.output["scores"])},
-        name="sick",
-    )
-    with pytest.raises(ValueError, match="'sick' gives scores that are not"):
-        sweep.check_model(sick, subject.examples)

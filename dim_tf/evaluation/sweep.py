@@ -144,23 +144,6 @@ def _gaps(done: set[int], count: int, size: int) -> Iterator[range]:
                 start = position
 
 
-def check_model(model: keras.Model, examples: data.Examples) -> None:
-    """Raises ValueError unless a model's scores are usable.
-
-    Args:
-        model: images -> dict with `scores`.
-        examples: to try it on.
-    """
-    scores = metrics.outputs(model, examples.images, "scores")
-    sick = ~np.isfinite(scores).all(axis=1)
-    if sick.any():
-        raise ValueError(
-            f"the model {model.name!r} gives scores that are not finite on "
-            f"{sick.sum()} of {len(sick)} clean images, the first of them row "
-            f"{examples.rows[sick][0]}"
-        )
-
-
 def run_shard(shard: Shard, subject: Subject, *, jit_compile: bool) -> None:
     """Attacks the samples of a shard and writes their records."""
     examples = subject.examples.take(list(shard.positions))

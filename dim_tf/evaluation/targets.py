@@ -1,0 +1,89 @@
+"""What can be attacked: models of this project, and anybody else's."""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from dim_tf import data
+from dim_tf import metrics
+from dim_tf import models
+from dim_tf.models import foreign
+from dim_tf.models import saving
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """A model, before it is loaded.
+
+    Attributes:
+        name: for records and tables.
+        weights_digest: of its weights, or of its files.
+        load: makes the model, images in [0, 1] -> dict with `scores`.
+    """
+
+    name: str
+    weights_digest: str
+    load: Callable[[], keras.Model]
+
+
+def find(name_or_path: str, bounds=(0.0, 1.0), signature="") -> Target:
+    """The model of a name, a folder of this project, or any other path.
+
+    Args:
+        name_or_path: a key of `models.MODELS`, a folder with `card.json`, a
+            Keras file, or the folder of a SavedModel.
+        bounds: what a model of others takes for black and for white.
+        signature: of a SavedModel of others; empty: `serving_default`.
+
+    Raises:
+        ValueError, FileNotFoundError: as `models.find`.
+    """
+    path = pathlib.Path(name_or_path)
+    if path.exists() and not (path / "card.json").is_file():
+        signature = signature or "serving_default"
+        load = functools.partial(foreign.load, path, bounds, signature)
+        return Target(foreign.name_of(path), foreign.digest(path), load)
+    folder = models.find(name_or_path)
+    card = saving.read_card(folder)
+    load = functools.partial(models.load_outputs, folder)
+    return Target(card["model"], card["weights_digest"], load)
+
+
+def check(model: keras.Model, examples: data.Examples) -> float:
+    """Looks whether a model and images fit together.
+
+    Args:
+        model: images -> dict with `scores`.
+        examples: to try it on.
+
+    Returns:
+        Its accuracy on them.
+
+    Raises:
+        ValueError: the images are of another shape, the labels are no classes
+            of the model, or scores are not finite.
+    """
+    shape, wanted = examples.images.shape[1:], model.input_shape[1:]
+    if shape != wanted:
+        raise ValueError(
+            f"the model {model.name!r} takes images {wanted}, got {shape}"
+        )
+    scores = metrics.outputs(model, examples.images, "scores")
+    classes = scores.shape[1]
+    if examples.labels.min() < 0 or examples.labels.max() >= classes:
+        raise ValueError(
+            f"the model {model.name!r} has {classes} classes, got labels from "
+            f"{examples.labels.min()} to {examples.labels.max()}"
+        )
+    sick = ~np.isfinite(scores).all(axis=1)
+    if sick.any():
+        raise ValueError(
+            f"the model {model.name!r} gives scores that are not finite on "
+            f"{sick.sum()} of {len(sick)} clean images, the first of them row "
+            f"{examples.rows[sick][0]}"
+        )
+    return metrics.accuracy(model, examples)

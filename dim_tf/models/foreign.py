@@ -1,0 +1,156 @@
+"""Models that this project did not make, as classifiers of images in [0, 1]."""
+
+import hashlib
+import pathlib
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+def load(
+    path: pathlib.Path,
+    bounds: tuple[float, float] = (0.0, 1.0),
+    signature: str = "serving_default",
+) -> keras.Model:
+    """Loads any Keras file or SavedModel that classifies images.
+
+    Args:
+        path: of a `.keras` or `.h5` file, or of a SavedModel's folder.
+        bounds: what the model takes for black and for white.
+        signature: of a SavedModel: one with a single input.
+
+    Returns:
+        Keras model, images `(batch, height, width, channels)` in [0, 1] ->
+        `{"scores": (batch, classes)}`.
+
+    Raises:
+        ValueError: unreadable, or not of images to scores; says what it is.
+    """
+    if not bounds[0] < bounds[1]:
+        raise ValueError(f"bounds must be ascending, got {bounds}")
+    inner, shape = _read(path, signature)
+    if len(shape) != 3 or None in shape:
+        raise ValueError(
+            f"{path} takes inputs {shape}; expected images (height, width, "
+            "channels) of a fixed size"
+        )
+    images = keras.Input(shape, name="images")
+    low, high = bounds
+    outputs = inner(images * (high - low) + low)
+    scores = _scores(outputs, path)
+    return keras.Model(images, {"scores": scores}, name=name_of(path))
+
+
+def name_of(path: pathlib.Path) -> str:
+    """A file's name, or that of the folder above a version."""
+    return path.parent.name if path.name.isdigit() else path.stem
+
+
+def digest(path: pathlib.Path) -> str:
+    """SHA-256 of a file, or of all files in a folder."""
+    total = hashlib.sha256()
+    files = [path] if path.is_file() else sorted(path.rglob("*"))
+    for file in files:
+        if file.is_file():
+            total.update(str(file.relative_to(path.parent)).encode())
+            total.update(file.read_bytes())
+    return total.hexdigest()
+
+
+def _read(path, signature):
+    """The model and the shape of an image."""
+    if path.is_dir():
+        return _read_saved_model(path, signature)
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except (ValueError, OSError, TypeError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{path} is no Keras model: {reason}") from error
+    model.trainable = False
+    shape = model.input_shape
+    if not isinstance(shape, tuple):
+        raise ValueError(f"{path} must have one input, got {shape}")
+    return model, shape[1:]
+
+
+def _read_saved_model(path, signature):
+    if not (path / "saved_model.pb").is_file():
+        raise ValueError(
+            f"{path} is neither a model folder of this project (no card.json) "
+            "nor a SavedModel (no saved_model.pb)"
+        )
+    signatures = tf.saved_model.load(str(path)).signatures
+    if signature not in signatures:
+        raise ValueError(
+            f"{path} has no signature {signature!r}; expected one of "
+            f"{', '.join(signatures)}"
+        )
+    _, inputs = signatures[signature].structured_input_signature
+    if len(inputs) != 1:
+        raise ValueError(
+            f"signature {signature!r} of {path} must have one input, got "
+            f"{', '.join(inputs)}"
+        )
+    (spec,) = inputs.values()
+    layer = keras.layers.TFSMLayer(str(path), call_endpoint=signature)
+    return layer, tuple(spec.shape[1:])
+
+
+def _scores(outputs, path):
+    if isinstance(outputs, dict):
+        if "scores" not in outputs and len(outputs) > 1:
+            raise ValueError(
+                f"{path} has the outputs {', '.join(outputs)}; expected one, "
+                "or one called scores"
+            )
+        outputs = outputs.get("scores", next(iter(outputs.values())))
+    if len(outputs.shape) != 2 or outputs.shape[1] is None:
+        raise ValueError(
+            f"{path} gives {tuple(outputs.shape)}; expected scores (batch, "
+            "classes)"
+        )
+    return outputs
+
+
+def images_of(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels of an `.npz` file.
+
+    Args:
+        path: of a file with `images`, uint8, or float in [0, 1], `(n, height,
+            width)` or `(n, height, width, channels)`, and integer `labels`
+            `(n,)`.
+
+    Returns:
+        float32 `(n, height, width, channels)` in [0, 1], int64 `(n,)`.
+
+    Raises:
+        ValueError: not such a file.
+    """
+    try:
+        with np.load(path) as arrays:
+            images, labels = arrays["images"], arrays["labels"]
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise ValueError(
+            f"{path} must be an .npz file with images and labels: {error}"
+        ) from error
+    if images.dtype == np.uint8:
+        images = images / np.float32(255)
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.dtype.kind != "f" or images.ndim != 4:
+        raise ValueError(
+            f"images in {path} must be uint8 or float (n, height, width) or "
+            f"(n, height, width, channels), got {images.dtype} {images.shape}"
+        )
+    if not (images.min() >= 0 and images.max() <= 1):
+        raise ValueError(
+            f"images in {path} must lie in [0, 1], got values in "
+            f"[{images.min():g}, {images.max():g}]"
+        )
+    if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
+        raise ValueError(
+            f"labels in {path} must be integers ({len(images)},), got "
+            f"{labels.dtype} {labels.shape}"
+        )
+    return images.astype(np.float32), labels.astype(np.int64)

@@ -1,0 +1,147 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dim_tf import data
+from dim_tf.evaluation import targets
+from dim_tf.models import foreign
+
+SHAPE = (6, 5, 3)
+
+
+@pytest.fixture
+def classifier():
+    """A Keras model of images in [-1, 3] with four classes."""
+    inputs = keras.Input(SHAPE)
+    hidden = keras.layers.Conv2D(2, 3)(inputs)
+    scores = keras.layers.Dense(4)(keras.layers.Flatten()(hidden))
+    return keras.Model(inputs, scores)
+
+
+@pytest.fixture
+def images(generator):
+    return generator.uniform(size=(7, *SHAPE)).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", ["keras", "saved_model"])
+def test_models_of_others_are_classifiers(classifier, images, kind, tmp_path):
+    path = tmp_path / "mine.keras"
+    if kind == "keras":
+        classifier.save(path)
+    else:
+        path = tmp_path / "mine" / "3"
+        classifier.export(path, verbose=False)
+    target = targets.find(str(path), (-1.0, 3.0))
+    assert target.name == "mine"
+    model = target.load()
+    tensor = tf.constant(images)
+    with tf.GradientTape() as tape:
+        tape.watch(tensor)
+        scores = model(tensor)["scores"]
+    np.testing.assert_allclose(scores, classifier(4 * images - 1), 1e-4, 1e-5)
+    assert np.abs(tape.gradient(scores, tensor)).max() > 0
+    labels = np.argmax(scores, 1)
+    examples = data.Examples(images, labels, np.arange(7))
+    assert targets.check(model, examples) == 1
+
+
+def test_the_digest_is_that_of_the_files(tmp_path):
+    for name in ("a", "b", "b/c"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x").write_text(name[:1])
+    first = foreign.digest(tmp_path / "b")
+    assert first == foreign.digest(tmp_path / "b")
+    (tmp_path / "b/c/x").write_text("other")
+    assert first != foreign.digest(tmp_path / "b")
+    assert foreign.digest(tmp_path / "a/x") != foreign.digest(tmp_path / "b/x")
+
+
+def test_our_own_models_have_a_name_and_a_card(saved_models):
+    target = targets.find("bi_dim")
+    assert target.name == "bi_dim"
+    assert "reconstructions" in target.load().output
+    by_path = targets.find(str(saved_models / "bi_dim"))
+    assert by_path.weights_digest == target.weights_digest
+    with pytest.raises(ValueError, match="neither a folder nor one of"):
+        targets.find("dimm")
+
+
+def write(path, model):
+    model.save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda inputs: inputs, "expected scores .batch, classes."),
+        (
+            lambda inputs: {"a": inputs[:, 0, 0], "b": inputs[:, 0, 0]},
+            "has the outputs a, b; expected one",
+        ),
+    ],
+)
+def test_other_outputs_are_refused(tmp_path, make, message):
+    inputs = keras.Input(SHAPE)
+    path = write(tmp_path / "m.keras", keras.Model(inputs, make(inputs)))
+    with pytest.raises(ValueError, match=message):
+        foreign.load(path)
+
+
+def test_other_inputs_are_refused(tmp_path, classifier):
+    flat = keras.Input((8,))
+    path = write(
+        tmp_path / "m.keras", keras.Model(flat, keras.layers.Dense(2)(flat))
+    )
+    with pytest.raises(ValueError, match=r"takes inputs \(8,\); expected"):
+        foreign.load(path)
+    (tmp_path / "text.keras").write_text("no model")
+    with pytest.raises(ValueError, match="text.keras is no Keras model"):
+        foreign.load(tmp_path / "text.keras")
+    with pytest.raises(ValueError, match="nor a SavedModel"):
+        foreign.load(tmp_path)
+    classifier.export(tmp_path / "saved", verbose=False)
+    with pytest.raises(ValueError, match="no signature 'x'; expected one of"):
+        foreign.load(tmp_path / "saved", signature="x")
+    with pytest.raises(ValueError, match="must be ascending"):
+        foreign.load(tmp_path / "saved", (1.0, 0.0))
+
+
+def test_models_that_do_not_fit_the_images(classifier, images):
+    model = keras.Model(
+        classifier.input, {"scores": classifier.output}, name="mine"
+    )
+    labels = np.zeros(7, np.int64)
+    examples = data.Examples(images, labels, np.arange(7))
+    with pytest.raises(ValueError, match="'mine' takes images .6, 5, 3., got"):
+        targets.check(model, data.Examples(images[:, 1:], labels, labels))
+    with pytest.raises(ValueError, match="has 4 classes, got labels from 4 to"):
+        targets.check(model, data.Examples(images, labels + 4, labels))
+    sick = keras.Model(
+        model.input, {"scores": keras.ops.log(-1.0 - model.input[:, 0, 0])}
+    )
+    with pytest.raises(ValueError, match="not finite on 7 of 7.*row 0"):
+        targets.check(sick, examples)
+
+
+def test_images_come_from_npz_files(tmp_path):
+    path = tmp_path / "images.npz"
+    images = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+    np.savez(path, images=images, labels=[1, 0])
+    loaded, labels = foreign.images_of(path)
+    np.testing.assert_allclose(loaded[..., 0], images / 255, 1e-6)
+    assert loaded.dtype == np.float32
+    assert labels.dtype == np.int64
+    for changes, message in (
+        ({"images": images.astype(int)}, "must be uint8 or float"),
+        ({"images": images * 1.0}, r"must lie in \[0, 1\], got values in"),
+        ({"labels": [1, 0, 1]}, r"must be integers \(2,\)"),
+        ({"labels": [1.0, 0.0]}, "must be integers"),
+    ):
+        np.savez(path, **{"images": images, "labels": [1, 0], **changes})
+        with pytest.raises(ValueError, match=message):
+            foreign.images_of(path)
+    path.write_text("nothing")
+    with pytest.raises(ValueError, match="must be an .npz file"):
+        foreign.images_of(path)
