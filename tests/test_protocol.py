@@ -60,6 +60,23 @@ def test_what_rounding_has_lost_is_pushed_back():
     np.testing.assert_array_equal(trial.moved, [True, True, False])
 
 
+@pytest.mark.parametrize("corner", [0.5, 0.5 + 1e-6, np.nan])
+def test_a_lead_within_rounding_is_none(corner):
+    model = corner_model()
+    model = keras.Model(
+        model.input, {"scores": model.output["scores"] + 1.0}, name="high"
+    )
+    sick = keras.Model(
+        model.input,
+        {"scores": keras.ops.where(model.input[:, 0, 0] > 0.4, np.nan, 1.0)},
+    )
+    trial = protocol.Trial(model, "l2", examples_of([0.1], [0]))
+    if np.isnan(corner):
+        trial.model, corner = sick, 0.6
+    assert not trial.consider(answers(trial.examples, [corner])).any()
+    assert trial.distances == [np.inf]
+
+
 def test_a_change_that_nobody_sees_is_none_in_l0():
     trial = protocol.Trial(corner_model(), "l0", examples_of([0.1], [0]))
     near = answers(trial.examples, [0.6])

@@ -1,18 +1,27 @@
 import dataclasses
+import gzip
+import pathlib
+import subprocess
+import sys
 
 import keras
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
 from dim_tf import attacks
 from dim_tf import data
+from dim_tf import metrics
 from dim_tf.attacks.adaptor import Minimization
 from dim_tf.attacks.adaptor import frozen
 from dim_tf.attacks.suite import AttackSpec
 from dim_tf.evaluation import results
 from dim_tf.evaluation import sweep
+from dim_tf.models import saving
 
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 CLASSES = 10
 COUNT = 30
 BREAKS = 0.123
@@ -220,3 +229,33 @@ def test_records_of_something_else_are_refused(
     run(tmp_path, subject, [BIM])
     with pytest.raises(ValueError, match=named):
         sweep.plan(tmp_path, [dataclasses.replace(BIM, **change)], COUNT, 10)
+
+
+def test_a_separate_checker_confirms_the_records(subject, tmp_path):
+    model, folder = subject.model, tmp_path / "results"
+    saving.export(model, {"model": "toy"}, tmp_path / "models" / "toy")
+    pixels = np.random.default_rng(0).integers(50, 200, (6, 784), np.uint8)
+    idx = tmp_path / "images.gz"
+    idx.write_bytes(gzip.compress(bytes(16) + pixels.tobytes()))
+    images = pixels.reshape(6, *data.IMAGE_SHAPE) / np.float32(255)
+    labels = metrics.predictions(model, images)
+    examples = data.Examples(images, labels, np.arange(6))
+    run(folder, sweep.Subject(model, examples), [BIM], 6)
+
+    def check():
+        command = [
+            *(sys.executable, ROOT / "scripts" / "check_records.py"),
+            *(folder, tmp_path / "models", idx),
+        ]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    process = check()
+    found = sum(row["status"] == "success" for row in records(folder).values())
+    assert found
+    assert f"{found} adversarials are what" in process.stdout, process.stderr
+    path = next(folder.rglob("*.parquet"))
+    table = results.read(folder)
+    moved = pa.array(np.array(table["distance_l1"]) * 1.01)
+    place = table.schema.get_field_index("distance_l1")
+    pq.write_table(table.set_column(place, "distance_l1", moved), path)
+    assert "AssertionError" in check().stderr

@@ -13,6 +13,9 @@ from dim_tf.evaluation.distances import distances
 
 # Rounding of float32 that a distance may exceed an epsilon by.
 TOLERANCE = 1e-6
+# A lead of less, relative to the largest score, is one that the same model may
+# not have in another batch, in its SavedModel or on another processor.
+_LEAD = 4e-6
 # What ends next to a boundary may be a rounding away from the right side.
 _PUSHES = (1.0001, 1.001, 1.01)
 
@@ -92,7 +95,8 @@ class Trial:
                 little farther away, as much as rounding may have lost.
 
         Returns:
-            bool `(k,)`, which answers are adversarial, pushed or not.
+            bool `(k,)`, which answers are adversarial, pushed or not: finite
+            scores, and another class's leads by more than a rounding.
 
         Raises:
             ValueError: an answer is not finite or out of [0, 1].
@@ -117,14 +121,23 @@ class Trial:
 
     def _keep(self, rows, tried):
         images, labels = self.examples.images[rows], self.examples.labels[rows]
-        predictions = metrics.predictions(self.model, tried)
-        fooled = (predictions != labels) & (predictions >= 0)
+        predictions, fooled = _fooled(self.model, tried, labels)
         sizes = distances(self.norm, images, tried)
         closer = fooled & (sizes < self.distances[rows])
         self.distances[rows[closer]] = sizes[closer]
         self.adversarials[rows[closer]] = tried[closer]
         self.predictions[rows[closer]] = predictions[closer]
         return fooled
+
+
+def _fooled(model, images, labels) -> tuple[np.ndarray, np.ndarray]:
+    """What the model takes images for, and whether that is surely wrong."""
+    scores = metrics.outputs(model, images, "scores")
+    own = np.arange(scores.shape[1]) == labels[:, None]
+    others = np.where(own, -np.inf, scores)
+    lead = others.max(axis=1) - scores[own]
+    sure = lead > _LEAD * np.abs(scores).max(axis=1)
+    return others.argmax(axis=1), sure & np.isfinite(scores).all(axis=1)
 
 
 def _checked(answers) -> np.ndarray:
@@ -160,7 +173,7 @@ def verify(
     """
     trial = Trial(model, norm, examples.take(positions))
     for answers in tries:
-        trial.consider(answers)
+        trial.consider(answers, push=True)
     found = np.zeros(len(examples))
     found[positions] = trial.distances
     adversarials = examples.images.copy()
