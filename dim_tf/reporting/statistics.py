@@ -87,6 +87,15 @@ def closest(members: list[Cell], name: str) -> Cell:
     )
 
 
+def closest_by_model(cells: list[Cell], norm: str) -> list[Cell]:
+    """For every model, all attacks of a norm as one, called `all_<norm>`."""
+    members: dict[str, list[Cell]] = {}
+    for cell in cells:
+        if cell.norm == norm:
+            members.setdefault(cell.model, []).append(cell)
+    return [closest(own, f"all_{norm}") for own in members.values()]
+
+
 def robust_accuracy(cell: Cell) -> Estimate:
     """Share of samples without an adversarial within the norm's threshold.
 

@@ -65,7 +65,7 @@ def results_table(records: pa.Table, allow_missing: bool = False) -> Rows:
         for attack in dict.fromkeys(cell.attack for cell in own):
             rows.append((f"`{attack}`", *_texts(own, models, attack)))
         name = f"all_{norm}"
-        least = _closest_by_model(own, models, name)
+        least = statistics.closest_by_model(own, norm)
         overall += least
         for kind, text in (("accuracy", _accuracy), ("median", _median)):
             texts = _texts(least, models, name, text)
@@ -74,11 +74,6 @@ def results_table(records: pa.Table, allow_missing: bool = False) -> Rows:
     rows.append(("**Minimal accuracy**", *_minima(overall, models)))
     rows.append(("samples", *_sample_counts(cells, models)))
     return rows
-
-
-def _closest_by_model(cells, models, name) -> list[Cell]:
-    members = [[cell for cell in cells if cell.model == m] for m in models]
-    return [statistics.closest(own, name) for own in members if own]
 
 
 def _texts(cells, models, attack, text=None) -> list[str]:
