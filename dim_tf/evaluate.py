@@ -244,12 +244,20 @@ def _progress(console) -> rich.progress.Progress:
 
 
 def _plan_table(plans, settings) -> rich.table.Table:
-    table = rich.table.Table("model", "attack", "samples to do", "files")
+    table = rich.table.Table(
+        "model", "attack", "samples to do", "files", "minutes left"
+    )
     for target, shards in plans.items():
         for spec in settings.attacks:
             own = [shard for shard in shards if shard.cell.spec == spec]
             samples = sum(len(shard.positions) for shard in own)
-            table.add_row(target.name, spec.name, str(samples), str(len(own)))
+            place = pathlib.Path(settings.results) / target.name / spec.name
+            speed = sweep.seconds_per_sample(place)
+            # Known only from samples that are done.
+            left = "?" if speed is None else f"{speed * samples / 60:.1f}"
+            table.add_row(
+                target.name, spec.name, str(samples), str(len(own)), left
+            )
     return table
 
 

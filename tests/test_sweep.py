@@ -168,6 +168,16 @@ def test_what_is_there_is_not_made_again(subject, tmp_path):
     assert all(path.read_bytes() == text for path, text in first.items())
 
 
+def test_speed_is_known_from_what_is_done(subject, tmp_path):
+    place = tmp_path / "toy" / "l2_bim"
+    assert sweep.seconds_per_sample(place) is None
+    run(tmp_path, subject, [BIM])
+    seconds = [row["seconds"] for row in results.read(place).to_pylist()]
+    assert sweep.seconds_per_sample(place) == pytest.approx(
+        sum(seconds) / COUNT
+    )
+
+
 def test_killed_and_resumed_is_uninterrupted(subject, tmp_path, monkeypatch):
     run(tmp_path / "whole", subject)
     write = results.write_shard

@@ -144,6 +144,18 @@ def _gaps(done: set[int], count: int, size: int) -> Iterator[range]:
                 start = position
 
 
+def seconds_per_sample(place: pathlib.Path) -> float | None:
+    """What a sample has cost so far; None where there are no records.
+
+    Args:
+        place: folder of a cell's shards.
+    """
+    if not any(results.shards(place)):
+        return None
+    seconds = results.read(place, ["seconds"])["seconds"]
+    return float(np.mean(seconds.to_numpy()))
+
+
 def run_shard(shard: Shard, subject: Subject, *, jit_compile: bool) -> None:
     """Attacks the samples of a shard and writes their records."""
     examples = subject.examples.take(list(shard.positions))
