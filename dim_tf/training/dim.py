@@ -1,6 +1,7 @@
 """Training DIM and its ablations in two stages, section 3.2 of the paper."""
 
 import dataclasses
+import math
 
 import keras
 import tensorflow as tf
@@ -160,8 +161,12 @@ def internal_loss(reconstructions, targets, labels, own_class_weight: float):
         float32 `(batch,)`, the mean weighted by the ten weights.
     """
     own = tf.one_hot(labels, data.NUM_CLASSES)
-    wanted = targets[:, None] * own[:, :, None, None, None]
-    errors = tf.reduce_sum(tf.square(reconstructions - wanted), (2, 3, 4))
+    pixels = math.prod(data.IMAGE_SHAPE)
+    flat = tf.reshape(reconstructions, (-1, data.NUM_CLASSES, pixels))
+    # As the stack computes them: nothing large is moved about.
+    by_class = tf.transpose(flat, (1, 0, 2))
+    wanted = tf.reshape(targets, (-1, pixels)) * tf.transpose(own)[:, :, None]
+    errors = tf.transpose(tf.reduce_sum(tf.square(by_class - wanted), 2))
     weights = own * own_class_weight + (1.0 - own)
     return tf.reduce_sum(weights * errors, 1) / tf.reduce_sum(weights, 1)
 
