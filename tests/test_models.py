@@ -19,6 +19,7 @@ PARAMETERS = {
     "dn_single_im": 2_866_810,
     "cnn": 249_920,
     "bi_cnn": 249_920,
+    "madry": 3_274_634,
 }
 ENCODERS = {
     "dim": 10,

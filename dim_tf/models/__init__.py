@@ -15,6 +15,7 @@ import keras
 
 from dim_tf.models import cnn
 from dim_tf.models import dim
+from dim_tf.models import madry
 from dim_tf.models import saving
 
 SAVED_MODELS = pathlib.Path(__file__).resolve().parents[2] / "saved_models"
@@ -73,6 +74,11 @@ MODELS: dict[str, Entry] = {
         cnn.CnnConfig,
         {"binarize": True},
         parent="cnn",
+    ),
+    "madry": Entry(
+        "convolutional network, adversarially trained",
+        madry.build,
+        madry.MadryConfig,
     ),
 }
 

@@ -15,6 +15,8 @@ from dim_tf import data
 from dim_tf import models
 from dim_tf.models import cnn as cnn_model
 from dim_tf.models import dim as dim_model
+from dim_tf.models import madry as madry_model
+from dim_tf.training import adversarial
 from dim_tf.training import classifier
 from dim_tf.training import dim
 from dim_tf.training import loop
@@ -76,6 +78,9 @@ METHODS = {
     dim_model.DimConfig: _Method(dim.DimRecipe, dim.stages),
     cnn_model.CnnConfig: _Method(
         classifier.ClassifierRecipe, classifier.stages
+    ),
+    madry_model.MadryConfig: _Method(
+        adversarial.AdversarialRecipe, adversarial.stages
     ),
 }
 
@@ -160,8 +165,8 @@ def prepare(
 
     Args:
         run: model, seed, folders.
-        sizes: of the model: a `DimConfig` or `CnnConfig`.
-        recipe: a `DimRecipe` or `ClassifierRecipe`, to match.
+        sizes: of the model: a `DimConfig`, `CnnConfig` or `MadryConfig`.
+        recipe: of its method in `METHODS`.
         dataset: what to train on.
         strategy: None: the one that `run.strategy` names.
 
