@@ -1,6 +1,7 @@
 """Images: loading through tensorflow-datasets, splits and batches.
 
-An image is float32 `(28, 28, 1)` in [0, 1], a label int64. An example is named
+An image is float32 `(28, 28, 1)` in [0, 1], a label int64; models of others
+are attacked on images of any other shape as well. An example is named
 by its row in the dataset's own file (for MNIST: the IDX file), which never
 changes, and not by its position in a shuffled stream.
 """
@@ -38,7 +39,8 @@ class DataConfig:
     dataset: str = config.setting(
         "mnist",
         "tensorflow-datasets name of a 28x28 grey dataset of ten classes: "
-        "mnist (bundled), fashion_mnist, kmnist, ...",
+        "mnist (bundled), fashion_mnist, kmnist, ...; for models of others any "
+        "images of one size.",
     )
     data_dir: str = config.setting(
         str(_ROOT / "data" / "tfds"), "Folder of the prepared datasets."
@@ -65,7 +67,7 @@ class Examples:
     """Images with their labels and names.
 
     Attributes:
-        images: float32 `(n, 28, 28, 1)` in [0, 1].
+        images: float32 `(n, 28, 28, 1)`, or of another shape, in [0, 1].
         labels: int64 `(n,)`.
         rows: int64 `(n,)`, position in the dataset's own file.
     """
@@ -84,7 +86,9 @@ class Examples:
         )
 
 
-def load(settings: DataConfig, split: str) -> Examples:
+def load(
+    settings: DataConfig, split: str, *, any_shape: bool = False
+) -> Examples:
     """Loads one split, in the order of the dataset's own file.
 
     Prepares the dataset on first use, checksums enforced.
@@ -93,18 +97,25 @@ def load(settings: DataConfig, split: str) -> Examples:
         settings: which dataset.
         split: `"train"`, `"validation"` (the last rows of the training file)
             or `"test"`.
+        any_shape: whether images may be of any one size and any classes, as
+            long as they have labels; else 28x28 grey in ten classes.
 
     Raises:
         ValueError: unknown dataset or split, corrupted or unreachable files,
-            or images that are not 28x28 grey in ten classes.
+            or other images than these.
         FileNotFoundError: an original MNIST file is missing.
     """
     if split not in SPLITS:
         raise ValueError(
             f"split must be one of {', '.join(SPLITS)}, got {split!r}"
         )
-    builder = _prepared_builder(settings)
+    builder = _prepared_builder(settings, any_shape)
     source = "test" if split == "test" else "train"
+    if source not in builder.info.splits:
+        raise ValueError(
+            f"--dataset={settings.dataset} has no {source} split, only "
+            f"{', '.join(builder.info.splits)}"
+        )
     start, stop = 0, builder.info.splits[source].num_examples
     if source == "train":
         boundary = stop - settings.validation_size
@@ -130,7 +141,9 @@ def load(settings: DataConfig, split: str) -> Examples:
     )
 
 
-def _prepared_builder(settings: DataConfig) -> tfds.core.DatasetBuilder:
+def _prepared_builder(
+    settings: DataConfig, any_shape: bool
+) -> tfds.core.DatasetBuilder:
     try:
         builder = tfds.builder(settings.dataset, data_dir=settings.data_dir)
     except (tfds.core.DatasetNotFoundError, AssertionError) as error:
@@ -138,14 +151,7 @@ def _prepared_builder(settings: DataConfig) -> tfds.core.DatasetBuilder:
             f"--dataset={settings.dataset} is not a tensorflow-datasets name; "
             "try mnist, fashion_mnist or kmnist"
         ) from error
-    features = dict(builder.info.features.items())
-    shape = getattr(features.get("image"), "shape", None)
-    classes = getattr(features.get("label"), "num_classes", None)
-    if shape != IMAGE_SHAPE or classes != NUM_CLASSES:
-        raise ValueError(
-            f"--dataset={settings.dataset} has images {shape} in {classes} "
-            f"classes; the models take {IMAGE_SHAPE} in {NUM_CLASSES}"
-        )
+    _check_features(builder, any_shape)
     if not builder.data_path.exists():
         _prepare(builder, settings)
     if not builder.info.disable_shuffling:
@@ -154,6 +160,26 @@ def _prepared_builder(settings: DataConfig) -> tfds.core.DatasetBuilder:
             "the row of each example; choose an empty --data_dir"
         )
     return builder
+
+
+def _check_features(builder, any_shape) -> None:
+    name, features = builder.name, dict(builder.info.features.items())
+    image = features.get("image")
+    shape = getattr(image, "shape", None)
+    dtype = getattr(image, "np_dtype", None)
+    classes = getattr(features.get("label"), "num_classes", None)
+    if any_shape:
+        fixed = shape is not None and None not in shape
+        if not fixed or dtype != np.uint8 or classes is None:
+            raise ValueError(
+                f"--dataset={name} has images {shape} in {classes} classes; "
+                "expected 8-bit images of one size, and a label for each"
+            )
+    elif shape != IMAGE_SHAPE or classes != NUM_CLASSES:
+        raise ValueError(
+            f"--dataset={name} has images {shape} in {classes} classes; the "
+            f"models take {IMAGE_SHAPE} in {NUM_CLASSES}"
+        )
 
 
 def _prepare(builder: tfds.core.DatasetBuilder, settings: DataConfig) -> None:

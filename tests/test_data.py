@@ -114,6 +114,53 @@ def test_unusable_dataset(tmp_path, dataset, message):
         data.load(fresh(tmp_path, dataset=dataset), "test")
 
 
+class TinyColors(tfds.core.GeneratorBasedBuilder):
+    """Six red images of two classes, and no training split."""
+
+    # Where its metadata would be: a test module has no package to look in.
+    pkg_dir_path = pathlib.Path(__file__).parent
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        features = {
+            "image": tfds.features.Image(shape=(6, 8, 3)),
+            "label": tfds.features.ClassLabel(num_classes=2),
+        }
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(features)
+        )
+
+    def _split_generators(self, dl_manager):
+        return {"test": self._generate_examples()}
+
+    def _generate_examples(self):
+        for row in range(6):
+            image = np.zeros((6, 8, 3), np.uint8)
+            image[..., 0] = 51 * row
+            yield row, {"image": image, "label": row % 2}
+
+
+def test_images_of_any_shape(tmp_path):
+    settings = fresh(tmp_path, dataset="tiny_colors")
+    examples = data.load(settings, "test", any_shape=True)
+    assert examples.images.shape == (6, 6, 8, 3)
+    np.testing.assert_allclose(
+        examples.images[:, 0, 0, 0], np.arange(6) / 5, rtol=1e-6
+    )
+    np.testing.assert_array_equal(examples.labels, [0, 1, 0, 1, 0, 1])
+    np.testing.assert_array_equal(examples.rows, np.arange(6))
+    with pytest.raises(ValueError, match="no train split, only test"):
+        data.load(settings, "train", any_shape=True)
+    with pytest.raises(ValueError, match=r"\(6, 8, 3\) in 2 classes; the"):
+        data.load(settings, "test")
+
+
+def test_images_of_no_one_shape_are_refused(tmp_path):
+    settings = fresh(tmp_path, dataset="cats_vs_dogs")
+    with pytest.raises(ValueError, match="images of one size, and a label"):
+        data.load(settings, "test", any_shape=True)
+
+
 def test_shuffled_data_dir_is_rejected(tiny_files, tmp_path):
     settings = fresh(tmp_path, tiny_files)
     builder = tfds.builder("mnist", data_dir=settings.data_dir)
