@@ -14,10 +14,8 @@ makes tables of them.
 import dataclasses
 import pathlib
 
-import keras
 import numpy as np
 import rich.console
-import rich.progress
 import rich.table
 
 from dim_tf import config
@@ -25,6 +23,9 @@ from dim_tf import data
 from dim_tf import entry
 from dim_tf.attacks.suite import PRESETS
 from dim_tf.attacks.suite import AttackSpec
+from dim_tf.evaluation import executors
+from dim_tf.evaluation import probes
+from dim_tf.evaluation import progress
 from dim_tf.evaluation import sweep
 from dim_tf.evaluation import targets
 from dim_tf.models import foreign
@@ -75,6 +76,23 @@ class EvaluateConfig:
     dry_run: bool = config.setting(
         False, "Print what there is to do, and stop."
     )
+    probes: bool = config.setting(
+        True,
+        "Also run gradient descent with twice the steps, from another start "
+        "and at the threshold alone, for the report's diagnostics.",
+    )
+    executor: str = config.setting(
+        "process",
+        "Who attacks: this process, or workers of a Ray cluster.",
+        choices=("process", "ray"),
+    )
+    ray_address: str = config.setting(
+        "", "Of the Ray cluster; empty: one on this machine."
+    )
+    ray_cpus: float = config.setting(2.0, "Cores of a Ray worker.", minimum=1)
+    ray_gpus: float = config.setting(
+        0.0, "GPUs of a Ray worker, possibly a share of one.", minimum=0
+    )
     shard_index: int = config.setting(
         0, "Of the machines that share the work, which one this is.", minimum=0
     )
@@ -110,10 +128,17 @@ class EvaluateConfig:
                 f"--bounds must be written low..high, such as 0..255, got "
                 f"{self.bounds!r}"
             ) from None
-        return [
+        found = [
             targets.find(name, bounds, self.signature)
             for name in filter(None, self.models.split(","))
         ]
+        names = [target.name for target in found]
+        if len(set(names)) < len(names):
+            raise ValueError(
+                f"--models={self.models} has several models of one name "
+                f"({', '.join(names)}); their records would mix"
+            )
+        return found
 
     @property
     def attacks(self) -> list[AttackSpec]:
@@ -134,10 +159,33 @@ def attacks_table(preset: str) -> rich.table.Table:
     return table
 
 
-def shards_of(
-    target: targets.Target, settings: EvaluateConfig, dataset: str
-) -> list[sweep.Shard]:
-    """What is left to do with one model on this machine."""
+def jobs_of(
+    settings: EvaluateConfig, dataset: str, results: pathlib.Path
+) -> list[executors.Job]:
+    """What is left to do on this machine.
+
+    Raises:
+        ValueError: records that are there were made with something else.
+    """
+    jobs = []
+    for target in settings.targets:
+        shards = sweep.plan(
+            results,
+            _cells(target, settings, dataset),
+            settings.num_examples,
+            settings.shard_size,
+        )
+        # By place and not by number: others' progress must not move the shares.
+        jobs += [
+            executors.Job(target, shard)
+            for shard in shards
+            if shard.positions[0] // settings.shard_size % settings.shard_count
+            == settings.shard_index
+        ]
+    return jobs
+
+
+def _cells(target, settings, dataset) -> list[sweep.Cell]:
     cells = [
         sweep.Cell(
             model=target.name,
@@ -149,19 +197,9 @@ def shards_of(
         )
         for spec in settings.attacks
     ]
-    planned = sweep.plan(
-        pathlib.Path(settings.results),
-        cells,
-        settings.num_examples,
-        settings.shard_size,
-    )
-    # By place and not by number: others' progress must not move the shares.
-    return [
-        shard
-        for shard in planned
-        if shard.positions[0] // settings.shard_size % settings.shard_count
-        == settings.shard_index
-    ]
+    if settings.probes:
+        cells += [probe for cell in cells for probe in probes.probes(cell)]
+    return cells
 
 
 def _load_examples(
@@ -172,7 +210,8 @@ def _load_examples(
         images, labels = foreign.images_of(pathlib.Path(settings.images))
         examples = data.Examples(images, labels, np.arange(len(labels)))
     else:
-        examples = data.load(dataset, "test")
+        # Whether model and images fit together is seen when both are there.
+        examples = data.load(dataset, "test", any_shape=True)
     if settings.num_examples > len(examples):
         raise ValueError(
             f"--num_examples must be at most {len(examples)}, the number of "
@@ -182,83 +221,35 @@ def _load_examples(
     return examples.take(order[: settings.num_examples])
 
 
-def _suits_xla(model: keras.Model) -> bool:
-    """Whether all that is known of a model is fast under XLA on a CPU."""
-    slow = (
-        keras.layers.Conv2D,
-        keras.layers.Conv2DTranspose,
-        keras.layers.DepthwiseConv2D,
-        keras.layers.SeparableConv2D,
-        # Of what is in a SavedModel nothing is known.
-        keras.layers.TFSMLayer,
-    )
-    return not any(
-        isinstance(layer, slow)
-        or (isinstance(layer, keras.Model) and not _suits_xla(layer))
-        for layer in model.layers
-    )
-
-
 def _sweep(settings: EvaluateConfig, dataset: data.DataConfig) -> None:
     name = dataset.dataset
     if settings.images:
         name = foreign.digest(pathlib.Path(settings.images))
-    plans = {
-        target: shards_of(target, settings, name) for target in settings.targets
-    }
+    results = pathlib.Path(settings.results).resolve()
+    jobs = jobs_of(settings, name, results)
     console = rich.console.Console()
     if settings.dry_run:
-        console.print(_plan_table(plans, settings))
+        cells = [
+            (target.name, spec.name)
+            for target in settings.targets
+            for spec in settings.attacks
+        ]
+        console.print(progress.plan_table(jobs, cells, results))
         return
     examples = _load_examples(settings, dataset)
-    todo = sum(len(s.positions) for shards in plans.values() for s in shards)
-    with _progress(console) as progress:
-        task = progress.add_task("", total=todo)
-        for target, shards in plans.items():
-            if not shards:
-                continue
-            subject = sweep.Subject(target.load(), examples)
-            accuracy = targets.check(subject.model, examples)
-            progress.print(
-                f"{target.name}: clean accuracy {accuracy:.1%} on "
-                f"{len(examples)} images"
-            )
-            xla = settings.xla == "on" or (
-                settings.xla == "auto" and _suits_xla(subject.model)
-            )
-            for shard in shards:
-                attack = shard.cell.spec.name
-                progress.update(task, description=f"{target.name} {attack}")
-                sweep.run_shard(shard, subject, jit_compile=xla)
-                progress.advance(task, len(shard.positions))
+    if settings.executor == "ray":
+        resources = executors.Resources(
+            settings.ray_address, settings.ray_cpus, settings.ray_gpus
+        )
+        reports = executors.on_ray(jobs, examples, settings.xla, resources)
+    else:
+        reports = executors.in_process(jobs, examples, settings.xla)
+    failures = progress.follow(jobs, reports, results, len(examples), console)
     print(f"records in {settings.results}")
-
-
-def _progress(console) -> rich.progress.Progress:
-    return rich.progress.Progress(
-        *rich.progress.Progress.get_default_columns(),
-        rich.progress.MofNCompleteColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )
-
-
-def _plan_table(plans, settings) -> rich.table.Table:
-    table = rich.table.Table(
-        "model", "attack", "samples to do", "files", "minutes left"
-    )
-    for target, shards in plans.items():
-        for spec in settings.attacks:
-            own = [shard for shard in shards if shard.cell.spec == spec]
-            samples = sum(len(shard.positions) for shard in own)
-            place = pathlib.Path(settings.results) / target.name / spec.name
-            speed = sweep.seconds_per_sample(place)
-            # Known only from samples that are done.
-            left = "?" if speed is None else f"{speed * samples / 60:.1f}"
-            table.add_row(
-                target.name, spec.name, str(samples), str(len(own)), left
-            )
-    return table
+    if failures:
+        raise ValueError(
+            "; ".join(f"{name}: {why}" for name, why in failures.items())
+        )
 
 
 def main(argv: list[str]) -> None:

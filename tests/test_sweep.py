@@ -169,13 +169,16 @@ def test_what_is_there_is_not_made_again(subject, tmp_path):
 
 
 def test_speed_is_known_from_what_is_done(subject, tmp_path):
-    place = tmp_path / "toy" / "l2_bim"
-    assert sweep.seconds_per_sample(place) is None
+    assert sweep.seconds_per_sample(tmp_path, "toy", "l2_bim") is None
     run(tmp_path, subject, [BIM])
-    seconds = [row["seconds"] for row in results.read(place).to_pylist()]
-    assert sweep.seconds_per_sample(place) == pytest.approx(
-        sum(seconds) / COUNT
-    )
+    rows = results.read(tmp_path).to_pylist()
+    mean = sum(row["seconds"] for row in rows) / COUNT
+    known = [
+        sweep.seconds_per_sample(tmp_path, model, "l2_bim")
+        for model in ("toy", "another")
+    ]
+    assert known == pytest.approx([mean, mean])
+    assert sweep.seconds_per_sample(tmp_path, "toy", "l2_ddn") is None
 
 
 def test_killed_and_resumed_is_uninterrupted(subject, tmp_path, monkeypatch):

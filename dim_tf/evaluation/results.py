@@ -5,17 +5,23 @@
 A file is a shard: some samples, one attack, one model. It is written under a
 temporary name and renamed, so that it is there whole or not at all, and its
 metadata says what it was made with.
+
+`gradient` is the largest entry of the gradient of the cross-entropy at the
+clean image: 0 or NaN where attacks that need gradients are lost. The preset
+`probe` is that of attacks which only check others, see `evaluation.probes`.
 """
 
 import json
 import os
 import pathlib
 import tempfile
+from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 NORMS = ("l0", "l1", "l2", "linf")
@@ -34,6 +40,7 @@ SCHEMA = pa.schema(
         ("status", pa.string()),
         *((f"distance_{norm}", pa.float64()) for norm in NORMS),
         ("epsilon", pa.float64()),
+        ("gradient", pa.float64()),
         ("forwards", pa.float64()),
         ("backwards", pa.float64()),
         ("seconds", pa.float64()),
@@ -45,6 +52,11 @@ SCHEMA = pa.schema(
 )
 # What it costs to make a record is the one thing a second run may change.
 COSTS = ("forwards", "backwards", "seconds")
+PROBE = "probe"
+# What a probe's name ends with, after that of the attack it checks.
+TWICE_THE_STEPS = "_twice_the_steps"
+ANOTHER_START = "_another_start"
+THRESHOLD_ALONE = "_threshold_alone"
 _FINGERPRINT = b"dim_tf"
 Fingerprint = Mapping[str, Any]
 
@@ -131,6 +143,28 @@ def read(folder: pathlib.Path, columns=None) -> pa.Table:
             return file.read(columns).replace_schema_metadata()
 
     return pa.concat_tables([_opened(table, path) for path in paths])
+
+
+def adversarials(
+    folder: pathlib.Path, model: str, attack: str, samples: Collection[int]
+) -> dict[int, list[float] | None]:
+    """The adversarials of some samples, without reading all the others.
+
+    Args:
+        folder: of the results.
+        model, attack: names.
+        samples: which.
+
+    Returns:
+        By sample; None where there is none.
+    """
+    wanted = pc.field("sample").isin(list(samples))
+    found: dict[int, list[float] | None] = {}
+    for path, _ in shards(folder / model / attack):
+        columns = ["sample", "adversarial"]
+        table = pq.read_table(path, columns=columns, filters=wanted)
+        found |= dict(zip(*map(pa.ChunkedArray.to_pylist, table), strict=True))
+    return found
 
 
 def _opened(function, path):

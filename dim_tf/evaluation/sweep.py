@@ -35,7 +35,7 @@ class Cell:
         model: name of the model.
         weights_digest: of its weights.
         dataset: name of the images' data set.
-        preset: of the suite that the attack is from.
+        preset: of the suite that the attack is from, or `results.PROBE`.
         spec: the attack.
         seed: of everything random.
     """
@@ -144,16 +144,30 @@ def _gaps(done: set[int], count: int, size: int) -> Iterator[range]:
                 start = position
 
 
-def seconds_per_sample(place: pathlib.Path) -> float | None:
-    """What a sample has cost so far; None where there are no records.
+def seconds_per_sample(
+    folder: pathlib.Path, model: str, attack: str
+) -> float | None:
+    """What a sample has cost so far, with this model or else with others.
 
     Args:
-        place: folder of a cell's shards.
+        folder: of the results.
+        model: name of the model.
+        attack: name of the attack.
+
+    Returns:
+        Seconds; None where nothing is known of the attack.
     """
-    if not any(results.shards(place)):
-        return None
-    seconds = results.read(place, ["seconds"])["seconds"]
-    return float(np.mean(seconds.to_numpy()))
+    own = folder / model / attack
+    others = sorted(folder.glob(f"*/{attack}"))
+    for places in ([own], others):
+        seconds = [
+            results.read(place, ["seconds"])["seconds"].to_numpy()
+            for place in places
+            if any(results.shards(place))
+        ]
+        if seconds:
+            return float(np.concatenate(seconds).mean())
+    return None
 
 
 def run_shard(shard: Shard, subject: Subject, *, jit_compile: bool) -> None:
@@ -191,6 +205,7 @@ def records(
         "status": np.full(count, "misclassified", object),
         "adversarial_prediction": clean.copy(),
         "epsilon": np.full(count, np.nan),
+        "gradient": metrics.gradient_sizes(model, examples),
         "message": np.full(count, "", object),
         "adversarial": examples.images.copy(),
         **{name: np.zeros(count) for name in results.COSTS},

@@ -42,12 +42,13 @@ def find(name_or_path: str, bounds=(0.0, 1.0), signature="") -> Target:
     Raises:
         ValueError, FileNotFoundError: as `models.find`.
     """
-    path = pathlib.Path(name_or_path)
+    # Who loads it may be elsewhere.
+    path = pathlib.Path(name_or_path).resolve()
     if path.exists() and not (path / "card.json").is_file():
         signature = signature or "serving_default"
         load = functools.partial(foreign.load, path, bounds, signature)
         return Target(foreign.name_of(path), foreign.digest(path), load)
-    folder = models.find(name_or_path)
+    folder = models.find(name_or_path).resolve()
     card = saving.read_card(folder)
     load = functools.partial(models.load_outputs, folder)
     return Target(card["model"], card["weights_digest"], load)

@@ -1,0 +1,197 @@
+"""Who attacks: this process, or the workers of a Ray cluster.
+
+Either way the Parquet files are the truth: a job whose file is there is done,
+whoever wrote it, and one whose file is not there is not.
+"""
+
+import dataclasses
+import logging
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from dim_tf import data
+from dim_tf.evaluation import sweep
+from dim_tf.evaluation import targets
+
+# A shard that kills this many workers in turn is not tried again.
+_RETRIES = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A shard, and the model that it is of."""
+
+    target: targets.Target
+    shard: sweep.Shard
+
+
+@dataclasses.dataclass(frozen=True)
+class Done:
+    """What came of a job.
+
+    Attributes:
+        job: which.
+        clean_accuracy: of its model on all examples; NaN with a failure.
+        failure: why its model cannot be attacked; empty: the records are there.
+    """
+
+    job: Job
+    clean_accuracy: float
+    failure: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Resources:
+    """What a worker takes of a Ray cluster, and where that is.
+
+    Attributes:
+        address: of the cluster; empty: one on this machine, for this run.
+        cpus: for each worker; there are as many workers as fit.
+        gpus: for each worker, possibly a share of one.
+    """
+
+    address: str = ""
+    cpus: float = 2
+    gpus: float = 0
+
+
+class Worker:
+    """Attacks shards; keeps the model, and with it the compiled attacks.
+
+    Args:
+        examples: all images, in the order in which they are attacked.
+        xla: `"on"`, `"off"`, or `"auto"`: on models without convolutions.
+        threads: of TensorFlow; 0: one for every core.
+    """
+
+    def __init__(self, examples: data.Examples, xla: str, threads: int = 0):
+        if threads:
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+        self._examples = examples
+        self._xla = xla
+        self._loaded: dict[tuple[str, str], Any] = {}
+
+    def run(self, job: Job) -> Done:
+        """Attacks a shard and writes its records.
+
+        Raises:
+            OSError: they cannot be written.
+        """
+        subject, accuracy, failure = self._load(job.target)
+        # A worker may have died between the writing and the telling.
+        if not failure and not job.shard.path.exists():
+            xla = self._xla == "on" or (
+                self._xla == "auto" and _suits_xla(subject.model)
+            )
+            sweep.run_shard(job.shard, subject, jit_compile=xla)
+        return Done(job, accuracy, failure)
+
+    def _load(self, target):
+        key = target.name, target.weights_digest
+        if key not in self._loaded:
+            try:
+                subject = sweep.Subject(target.load(), self._examples)
+                accuracy = targets.check(subject.model, self._examples)
+                self._loaded[key] = subject, accuracy, ""
+            except Exception as error:  # whatever anybody's model may raise
+                self._loaded[key] = None, float("nan"), str(error)
+        return self._loaded[key]
+
+
+def _suits_xla(model: keras.Model) -> bool:
+    """Whether all that is known of a model is fast under XLA on a CPU."""
+    slow = (
+        keras.layers.Conv2D,
+        keras.layers.Conv2DTranspose,
+        keras.layers.DepthwiseConv2D,
+        keras.layers.SeparableConv2D,
+        # Of what is in a SavedModel nothing is known.
+        keras.layers.TFSMLayer,
+    )
+    return not any(
+        isinstance(layer, slow)
+        or (isinstance(layer, keras.Model) and not _suits_xla(layer))
+        for layer in model.layers
+    )
+
+
+def in_process(
+    jobs: list[Job], examples: data.Examples, xla: str
+) -> Iterator[Done]:
+    """Does jobs one after the other; arguments as `Worker`."""
+    worker = Worker(examples, xla)
+    for job in jobs:
+        yield worker.run(job)
+
+
+def on_ray(
+    jobs: list[Job], examples: data.Examples, xla: str, resources: Resources
+) -> Iterator[Done]:
+    """Does jobs on the workers of a Ray cluster, in any order.
+
+    A worker that dies is started again, and its job with it.
+
+    Raises:
+        ValueError: Ray is not installed, or the cluster is too small.
+        OSError: a worker cannot write its records.
+        ConnectionError: no cluster at the address, or no workers left.
+    """
+    try:
+        # Nothing is to be told to anybody about the use of Ray.
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        import ray
+        import ray.exceptions
+        import ray.util
+    except ImportError:
+        raise ValueError(
+            "Ray is not installed; install it with `pip install 'dim_tf[ray]'`"
+        ) from None
+    ray.init(
+        address=resources.address or "local",
+        include_dashboard=False if not resources.address else None,
+        logging_level=logging.ERROR,
+        log_to_driver=False,
+    )
+    try:
+        count = _fitting(ray.cluster_resources(), resources)
+        kind: Any = ray.remote(Worker).options(
+            num_cpus=resources.cpus,
+            num_gpus=resources.gpus,
+            max_restarts=-1,
+            max_task_retries=_RETRIES,
+        )
+        arguments = ray.put(examples), xla, max(1, int(resources.cpus))
+        workers = [
+            kind.remote(*arguments) for _ in range(min(count, len(jobs)))
+        ]
+        pool = ray.util.ActorPool(workers)
+        yield from pool.map_unordered(
+            lambda worker, job: worker.run.remote(job), jobs
+        )
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from error
+    except ray.exceptions.RayError as error:
+        raise ConnectionError(
+            f"the workers are gone ({str(error).splitlines()[0]}); the same "
+            "command goes on where they were"
+        ) from error
+    finally:
+        ray.shutdown()
+
+
+def _fitting(there: dict[str, float], resources: Resources) -> int:
+    """How many workers fit into a cluster."""
+    counts = [int(there.get("CPU", 0) // resources.cpus)]
+    if resources.gpus:
+        counts.append(int(there.get("GPU", 0) // resources.gpus))
+    if min(counts) < 1:
+        raise ValueError(
+            f"no worker of {resources.cpus:g} CPUs and {resources.gpus:g} GPUs "
+            f"fits into a cluster of {there.get('CPU', 0):g} CPUs and "
+            f"{there.get('GPU', 0):g} GPUs"
+        )
+    return min(counts)

@@ -1,0 +1,44 @@
+"""Attacks that check attacks: more of the same should gain little.
+
+Carlini et al., "On evaluating adversarial robustness" (2019), section 4: an
+attack that more steps or other starts make stronger has not converged, and its
+robust accuracy is not the model's; and one that succeeds within a smaller
+epsilon should within a larger one.
+"""
+
+import dataclasses
+
+from dim_tf.attacks import suite
+from dim_tf.attacks.gradient_descent import GradientDescent
+from dim_tf.evaluation import results
+from dim_tf.evaluation.sweep import Cell
+
+
+def probes(cell: Cell) -> list[Cell]:
+    """What checks a cell.
+
+    Twice the steps; a random start of another seed; the paper's threshold as
+    the only epsilon.
+
+    Returns:
+        Cells of the preset `probe`, named after the cell's attack; none for an
+        attack that is no iterated gradient descent.
+    """
+    attack = cell.spec.attack
+    if not isinstance(attack, GradientDescent) or attack.steps == 1:
+        return []
+    longer = dataclasses.replace(attack, steps=2 * attack.steps)
+    random = dataclasses.replace(attack, random_start=True)
+    threshold = (suite.THRESHOLDS[cell.spec.norm],)
+    return [
+        _probe(cell, results.TWICE_THE_STEPS, cell.seed, attack=longer),
+        _probe(cell, results.ANOTHER_START, cell.seed + 1, attack=random),
+        _probe(cell, results.THRESHOLD_ALONE, cell.seed, grid=threshold),
+    ]
+
+
+def _probe(cell, suffix, seed, **changes) -> Cell:
+    spec = dataclasses.replace(
+        cell.spec, name=cell.spec.name + suffix, **changes
+    )
+    return dataclasses.replace(cell, preset=results.PROBE, spec=spec, seed=seed)

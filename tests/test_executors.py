@@ -1,0 +1,173 @@
+"""Records are the same, whoever makes them and whoever dies meanwhile."""
+
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from dim_tf import data
+from dim_tf.attacks.suite import PAPER
+from dim_tf.evaluation import executors
+from dim_tf.evaluation import results
+from dim_tf.evaluation import sweep
+from dim_tf.evaluation import targets
+
+CLASSES = 4
+COUNT = 24
+SIDE = 6
+ATTACKS = ("l2_bim", "linf_pgd", "l1_bim")
+
+
+def write_model(path):
+    inputs = keras.Input((SIDE, SIDE, 1))
+    hidden = keras.layers.Dense(16, "relu")(keras.layers.Flatten()(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(CLASSES)(hidden))
+    generator = np.random.default_rng(0)
+    model.set_weights(
+        [generator.normal(0, 0.4, w.shape) for w in model.get_weights()]
+    )
+    model.save(path)
+    return model
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model of others, images for it, and the records of a quiet run."""
+    path = tmp_path_factory.mktemp("executors")
+    model = write_model(path / "mine.keras")
+    generator = np.random.default_rng(1)
+    images = generator.uniform(size=(COUNT, SIDE, SIDE, 1)).astype(np.float32)
+    labels = np.argmax(model(images), 1)
+    np.savez(path / "images.npz", images=images, labels=labels)
+    for _ in executors.in_process(jobs(path, "quiet"), examples(path), "off"):
+        pass
+    return path
+
+
+def examples(folder):
+    with np.load(folder / "images.npz") as arrays:
+        return data.Examples(
+            arrays["images"], arrays["labels"], np.arange(COUNT)
+        )
+
+
+def jobs(folder, name, size=4):
+    target = targets.find(str(folder / "mine.keras"))
+    cells = [
+        sweep.Cell(
+            "mine", target.weights_digest, "x", "paper", PAPER[attack], 0
+        )
+        for attack in ATTACKS
+    ]
+    shards = sweep.plan(folder / name, cells, COUNT, size)
+    return [executors.Job(target, shard) for shard in shards]
+
+
+def records(folder):
+    table = results.read(folder).drop(list(results.COSTS))
+    rows = table.sort_by([("attack", "ascending"), ("sample", "ascending")])
+    return rows.to_pylist()
+
+
+def test_a_model_that_fails_is_said_and_the_rest_goes_on(folder):
+    (folder / "broken.keras").write_text("no model")
+    broken = executors.Job(
+        targets.find(str(folder / "broken.keras")),
+        jobs(folder, "some")[0].shard,
+    )
+    good = jobs(folder, "some")[1]
+    first, second = executors.in_process(
+        [broken, good], examples(folder), "off"
+    )
+    assert "broken.keras is no Keras model" in first.failure
+    assert np.isnan(first.clean_accuracy)
+    assert not broken.shard.path.exists()
+    assert (second.failure, second.clean_accuracy) == ("", 1.0)
+    assert good.shard.path.exists()
+
+
+def processes(title):
+    """The processes of a title, such as Ray gives its workers."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if path.read_bytes().startswith(title):
+                found.append(int(path.parent.name))
+        except OSError:  # it has ended
+            continue
+    return found
+
+
+@pytest.mark.slow
+def test_a_worker_of_ray_that_is_killed_loses_nothing(folder):
+    pytest.importorskip("ray")
+    todo = jobs(folder, "ray")
+    reports = executors.on_ray(
+        todo, examples(folder), "off", executors.Resources(cpus=1)
+    )
+    done = [next(reports)]
+    workers = processes(b"ray::Worker")
+    os.kill(workers[0], signal.SIGKILL)
+    done += reports
+    paths = [report.job.shard.path for report in done]
+    assert sorted(paths) == sorted(job.shard.path for job in todo)
+    assert records(folder / "ray") == records(folder / "quiet")
+    assert not jobs(folder, "ray")
+
+
+@pytest.mark.slow
+def test_a_ray_cluster_that_is_too_small_is_refused(folder):
+    pytest.importorskip("ray")
+    resources = executors.Resources(cpus=1, gpus=64)
+    with pytest.raises(
+        ValueError, match="no worker of 1 CPUs and 64 GPUs fits"
+    ):
+        next(
+            executors.on_ray(
+                jobs(folder, "none"), examples(folder), "off", resources
+            )
+        )
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_it_goes_on(folder):
+    command = [
+        *(sys.executable, "-m", "dim_tf.evaluate", "--suite=paper"),
+        *(f"--models={folder}/mine.keras", f"--images={folder}/images.npz"),
+        *(f"--only={','.join(ATTACKS)}", "--noprobes", "--xla=off"),
+        *(f"--num_examples={COUNT}", "--shard_size=4"),
+    ]
+
+    def start(name):
+        return subprocess.Popen(
+            [*command, f"--results={folder}/{name}"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def count(name):
+        return len(list((folder / name).rglob("*.parquet")))
+
+    assert start("whole").wait() == 0
+    moments = random.Random(0)
+    kills = 0
+    for attempt in range(6):
+        process = start("parts")
+        # One file more than there were, and a moment on top.
+        while count("parts") <= attempt:
+            assert process.poll() is None
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0, 0.1))
+        process.kill()
+        kills += process.wait() == -signal.SIGKILL
+    assert kills >= 5
+    assert count("parts") < count("whole")
+    assert start("parts").wait() == 0
+    assert records(folder / "parts") == records(folder / "whole")
