@@ -4,19 +4,30 @@ r"""Prints tables in Markdown, from records and from the cards of models.
     python -m dim_tf.report --recipes=results/recipes
     python -m dim_tf.report --results=results/local
     python -m dim_tf.report --results=results/local --output=report.html
+    python -m dim_tf.report --latents=dim --output=latents.png
+    python -m dim_tf.report --benchmark=results/benchmark/dim.json
 
 Without flags and with `--recipes`, the robustness columns are the first look of
 the training command: shares of validation images, upper bounds on robust
-accuracy. With `--results`, they are what the attacks of `dim_tf.evaluate` left.
+accuracy. With `--results`, they are what the attacks of `dim_tf.evaluate` left,
+and signs of masked gradients come after the table. `--latents` draws Figure 3
+of the paper, on the HTML page or alone; only this needs TensorFlow.
+`--benchmark` is the comparison of our attacks with foolbox's.
 """
 
 import dataclasses
+import functools
 import pathlib
+
+import numpy as np
+import rich.console
 
 from dim_tf import config
 from dim_tf import entry
 from dim_tf.evaluation import results
+from dim_tf.reporting import benchmarks
 from dim_tf.reporting import cards
+from dim_tf.reporting import diagnostics
 from dim_tf.reporting import formats
 from dim_tf.reporting import tables
 
@@ -40,10 +51,19 @@ class ReportConfig:
     results: str = config.setting(
         "", "Folder with records of attacks; report on these instead."
     )
+    benchmark: str = config.setting(
+        "", "JSON file of dim_tf.benchmark; report on this instead."
+    )
     output: str = config.setting(
         "",
         "File to write: .md, .csv, .json, .tex, or with --results .html with "
         "curves, adversarials and costs; empty: print Markdown.",
+    )
+    latents: str = config.setting(
+        "", "Model whose latent spaces to draw, in a .html or a .png."
+    )
+    latents_examples: int = config.setting(
+        1000, "Test images in that figure.", minimum=100
     )
     allow_missing: bool = config.setting(
         False, "Print minima over attacks or samples that are not all there."
@@ -59,28 +79,78 @@ def main(argv: list[str]) -> None:
     settings = config.from_flags(ReportConfig)
     output = pathlib.Path(settings.output) if settings.output else None
     if output:
-        more = (".html",) if settings.results else ()
-        formats.check(output, (*formats.FORMATS, *more))
-    rows = _rows(settings)
+        known = [*formats.FORMATS]
+        known += [".html"] * bool(settings.results)
+        known += [".png"] * bool(settings.latents)
+        formats.check(output, known)
+    if output and output.suffix == ".png":
+        # Of what no table needs: it draws.
+        from dim_tf.reporting import figures
+
+        latents = _latents(settings)
+        figures.latent_spaces(*latents).savefig(output, dpi=120)
+        return
+    rows, notes, records = _rows(settings)
     if output is None:
-        print(cards.to_markdown(rows))
+        _print(rows, notes)
     elif output.suffix == ".html":
-        # Of what no other report needs: it draws.
         from dim_tf.reporting import html
 
-        records = results.read(pathlib.Path(settings.results))
-        output.write_text(html.page(records, rows, settings.results))
+        folder = pathlib.Path(settings.results)
+        adversarials = functools.partial(results.adversarials, folder)
+        drawn = _latents(settings) if settings.latents else None
+        page = html.page(records, rows, str(folder), adversarials, drawn)
+        output.write_text(page)
     else:
-        output.write_text(formats.FORMATS[output.suffix](rows))
+        text = formats.FORMATS[output.suffix](rows)
+        if output.suffix == ".md" and notes:
+            lines = [f"- {level}: {sentence}" for level, sentence in notes]
+            text += "\n" + "\n".join(lines) + "\n"
+        output.write_text(text)
 
 
-def _rows(settings: ReportConfig) -> cards.Rows:
+def _print(rows: cards.Rows, notes: list[tuple[str, str]]) -> None:
+    console = rich.console.Console()
+    if console.is_terminal:
+        console.print(formats.to_rich(rows))
+    else:
+        print(cards.to_markdown(rows))
+    if notes:
+        print()
+    for level, sentence in notes:
+        print(f"{level}: {sentence}")
+
+
+def _rows(settings: ReportConfig):
+    """The table, what to know before believing it, and the records."""
     if settings.results:
         records = results.read(pathlib.Path(settings.results), _COLUMNS)
-        return tables.results_table(records, settings.allow_missing)
+        rows = tables.results_table(records, settings.allow_missing)
+        return rows, diagnostics.diagnostics(records), records
+    if settings.benchmark:
+        compared = benchmarks.read(pathlib.Path(settings.benchmark))
+        rows = benchmarks.attacks_table(compared)
+        return rows, benchmarks.summary(compared), None
     if settings.recipes:
-        return cards.recipes_table(pathlib.Path(settings.recipes))
-    return cards.models_table(pathlib.Path(settings.saved_models))
+        return cards.recipes_table(pathlib.Path(settings.recipes)), [], None
+    return cards.models_table(pathlib.Path(settings.saved_models)), [], None
+
+
+def _latents(settings: ReportConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Latents of test images, and their labels."""
+    from dim_tf import data
+    from dim_tf import metrics
+    from dim_tf import models
+
+    model = models.load_outputs(settings.latents)
+    if "latents" not in model.output:
+        raise ValueError(
+            f"--latents={settings.latents} has no latent spaces, only "
+            f"{', '.join(model.output)}"
+        )
+    test = data.load(data.DataConfig(), "test")
+    test = test.take(slice(settings.latents_examples))
+    return metrics.outputs(model, test.images, "latents"), test.labels
 
 
 if __name__ == "__main__":

@@ -84,14 +84,14 @@ def test_the_table_has_the_paper_beside_ours():
     assert list(rows) == [
         *("`l2_bim`", "`l2_ddn`", "**All L2, accuracy**", "**All L2, median**"),
         *("`linf_pgd`", "**All Linf, accuracy**", "**All Linf, median**"),
-        *("**Minimal accuracy**", "samples"),
+        *("**Minimal accuracy**", "samples", "preset"),
     ]
     assert rows["`l2_bim`"] == "50% [15%, 85%], paper 94%"
     assert rows["**All L2, accuracy**"] == "25% [5%, 70%], paper 66%"
     assert rows["**All L2, median**"].startswith("1 [0, ")
     assert rows["**All L2, median**"].endswith("], paper 1.9")
     assert rows["**Minimal accuracy**"] == "25% [5%, 70%], paper 8%"
-    assert rows["samples"] == "4"
+    assert (rows["samples"], rows["preset"]) == ("4", "quick")
 
 
 @pytest.mark.parametrize(

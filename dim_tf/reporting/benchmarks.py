@@ -1,10 +1,28 @@
 """Tables of the comparison with foolbox, from its records."""
 
+import json
 import math
+import pathlib
 from collections.abc import Iterable
 from typing import Any
 
+from dim_tf.benchmarking.strength import weaker
 from dim_tf.reporting.cards import Rows
+
+
+def read(path: pathlib.Path) -> list[dict[str, Any]]:
+    """The rows of a file under `results/benchmark`.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: another kind of file.
+    """
+    try:
+        records = json.loads(path.read_text())
+        attacks_table(records)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is no file of dim_tf.benchmark") from error
+    return records
 
 
 def attacks_table(records: Iterable[dict[str, Any]]) -> Rows:
@@ -39,26 +57,42 @@ def attacks_table(records: Iterable[dict[str, Any]]) -> Rows:
     return [header, *rows]
 
 
-def summary_table(records: Iterable[dict[str, Any]]) -> Rows:
-    """One row per batch size: how much faster ours are, in all."""
-    header = ("images", "attacks", "geometric mean", "total", "slowest")
+def summary(records: Iterable[dict[str, Any]]) -> list[tuple[str, str]]:
+    """How much faster ours are in all, a sentence per batch size.
+
+    Returns:
+        Pairs of `"note"` and a sentence, and of `"alarm"` and one for every
+        attack in which ours is weaker.
+    """
     by_size: dict[int, list[dict[str, Any]]] = {}
     for record in records:
         by_size.setdefault(record["batch_size"], []).append(record)
-    rows = []
+    notes = []
     for size, members in sorted(by_size.items()):
         ratios = [member["ratio"] for member in members]
         mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
         stock = sum(member["foolbox_seconds"] for member in members)
         ours = sum(member["native_seconds"] for member in members)
         slowest = min(members, key=lambda member: member["ratio"])
-        rows.append(
+        notes.append(
             (
-                str(size),
-                str(len(members)),
-                f"{mean:.1f}x",
-                f"{stock / ours:.1f}x",
-                f"`{slowest['attack']}` {slowest['ratio']:.1f}x",
+                "note",
+                f"Together {stock / ours:.1f} times as fast as foolbox's: "
+                f"{len(members)} attacks on {size} images, {mean:.1f} times in "
+                f"the geometric mean, {slowest['ratio']:.1f} times at least "
+                f"({slowest['attack']}).",
             )
         )
-    return [header, *rows]
+        notes += [
+            (
+                "alarm",
+                f"Weaker on {size} images: {member['attack']}, robust accuracy "
+                f"{member['native_robust_accuracy']:.0%} beside "
+                f"{member['foolbox_robust_accuracy']:.0%}, median distance "
+                f"{member['native_median_distance']:.4g} beside "
+                f"{member['foolbox_median_distance']:.4g}.",
+            )
+            for member in members
+            if weaker(member)
+        ]
+    return notes

@@ -2,7 +2,9 @@
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from dim_tf.evaluation import results
 from dim_tf.reporting import statistics
 
 ALARM, NOTE = "alarm", "note"
@@ -24,7 +26,7 @@ def diagnostics(records: pa.Table) -> list[tuple[str, str]]:
     Returns:
         Pairs of `"alarm"` or `"note"` and a sentence.
     """
-    found = [*_failures(records)]
+    found = [*_failures(records), *_gradients(records), *_gains(records)]
     cells = statistics.cells(records)
     groups: dict[tuple[str, str], list[statistics.Cell]] = {}
     for cell in cells:
@@ -32,27 +34,73 @@ def diagnostics(records: pa.Table) -> list[tuple[str, str]]:
     for (model, norm), members in groups.items():
         found += _survivors(model, norm, members)
         found += _blind_attacks(model, norm, members)
-    return found or [(NOTE, "Nothing to report.")]
+    return sorted(found, key=lambda pair: pair[0])  # alarms first
 
 
 def _failures(records):
-    statuses = np.array(records["status"].to_pylist())
-    models = np.array(records["model"].to_pylist())
-    attacks = np.array(records["attack"].to_pylist())
     words = {
         "error": (ALARM, "broke"),
         "no_start": (NOTE, "found no starting point"),
     }
     for status, (level, verb) in words.items():
-        rows = np.flatnonzero(statuses == status)
-        places = zip(models[rows], attacks[rows], strict=True)
-        for model, attack in dict.fromkeys(places):
-            own = (models[rows] == model) & (attacks[rows] == attack)
+        rows = records.filter(pc.field("status") == status)
+        places = rows.group_by(["model", "attack"], use_threads=False)
+        for row in places.aggregate([([], "count_all")]).to_pylist():
             yield (
                 level,
-                f"{attack} {verb} on {own.sum()} samples of {model}; they "
-                "count as failures of the attack.",
+                f"{row['attack']} {verb} on {row['count_all']} samples of "
+                f"{row['model']}; they count as failures of the attack.",
             )
+
+
+def _gradients(records):
+    """A gradient of zero leads nowhere, and is no robustness."""
+    for model in records["model"].unique().to_pylist():
+        own = records.filter(pc.field("model") == model)
+        # Every attack records the same ones.
+        sizes = own.group_by("sample").aggregate([("gradient", "max")])
+        sizes = sizes["gradient_max"].to_numpy()
+        for lost, word in (
+            (sizes == 0, "zero"),
+            (np.isnan(sizes), "not finite"),
+        ):
+            yield (
+                ALARM if lost.any() else NOTE,
+                f"Gradients of {model} are {word} at {lost.mean():.0%} of the "
+                "clean images.",
+            )
+
+
+def _gains(records):
+    """More work, and smaller epsilons as well, should gain next to nothing."""
+    words = {
+        results.TWICE_THE_STEPS: ("twice the steps", "it has not converged"),
+        results.ANOTHER_START: ("another start", "it has not converged"),
+        results.THRESHOLD_ALONE: (
+            "smaller epsilons than the threshold",
+            "success is not monotone in epsilon",
+        ),
+    }
+    attacks = {(c.model, c.attack): c for c in statistics.cells(records)}
+    for probe in statistics.probes(records):
+        suffix = next(s for s in words if probe.attack.endswith(s))
+        name = probe.attack.removesuffix(suffix)
+        if (probe.model, name) not in attacks:
+            continue
+        attack = attacks[probe.model, name]
+        both = statistics.closest([attack, probe], name)
+        # The threshold alone is the lesser work of the two.
+        lesser = probe if suffix == results.THRESHOLD_ALONE else attack
+        before = _robust(lesser, both.samples).mean()
+        after = _robust(both, both.samples).mean()
+        more, sign = words[suffix]
+        strong = before - after > _MARGIN
+        yield (
+            ALARM if strong else NOTE,
+            f"{name} on {probe.model} with {more}: robust accuracy "
+            f"{before:.0%} becomes {after:.0%}"
+            + (f", {sign}." if strong else "."),
+        )
 
 
 def _survivors(model, norm, members):
@@ -80,12 +128,7 @@ def _blind_attacks(model, norm, members):
     best = statistics.closest(seeing, "gradients")
     best_blind = statistics.closest(blind, "decisions")
     common = np.intersect1d(best.samples, best_blind.samples)
-    limit = statistics.THRESHOLDS[norm] * (1 + statistics.TOLERANCE)
-    robust, robust_blind = (
-        (c.distances[np.isin(c.samples, common)] > limit)
-        for c in (best, best_blind)
-    )
-    lost = (robust & ~robust_blind).mean()
+    lost = (_robust(best, common) & ~_robust(best_blind, common)).mean()
     if lost > _MARGIN:
         yield (
             ALARM,
@@ -93,3 +136,9 @@ def _blind_attacks(model, norm, members):
             "that use gradients and fall to those that do not: gradients are "
             "masked.",
         )
+
+
+def _robust(cell: statistics.Cell, samples: np.ndarray) -> np.ndarray:
+    """Which samples an attack leaves at the norm's threshold."""
+    limit = statistics.THRESHOLDS[cell.norm] * (1 + statistics.TOLERANCE)
+    return cell.distances[np.isin(cell.samples, samples)] > limit

@@ -6,6 +6,8 @@ import json
 import pathlib
 import re
 
+import rich.table
+
 from dim_tf.reporting.cards import Rows
 from dim_tf.reporting.cards import to_markdown
 
@@ -15,6 +17,15 @@ _LATEX_SPECIAL = str.maketrans({"%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#"})
 def plain(row) -> list[str]:
     """The cells of a row without Markdown's marks; `*` marks gaps."""
     return [re.sub(r"\*\*|`", "", cell).strip() for cell in row]
+
+
+def to_rich(rows: Rows) -> rich.table.Table:
+    """A table for terminals, without Markdown's marks."""
+    header, *body = map(plain, rows)
+    table = rich.table.Table(*header)
+    for row in body:
+        table.add_row(*row)
+    return table
 
 
 def to_csv(rows: Rows) -> str:

@@ -2,10 +2,12 @@
 
 import io
 import pathlib
+from collections.abc import Callable
 
 import jinja2
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from matplotlib.figure import Figure
 
 from dim_tf.reporting import diagnostics
@@ -17,25 +19,30 @@ from dim_tf.reporting.cards import Rows
 _TEMPLATE = pathlib.Path(__file__).with_name("page.html")
 
 
-def page(records: pa.Table, rows: Rows, title: str) -> str:
+def page(
+    records: pa.Table,
+    rows: Rows,
+    title: str,
+    adversarials: Callable[..., dict],
+    latents: tuple[np.ndarray, np.ndarray] | None = None,
+) -> str:
     """HTML without anything to load from elsewhere.
 
     Args:
-        records: of `evaluation.results`, adversarials included.
+        records: of `evaluation.results`, without adversarials.
         rows: of `tables.results_table`.
         title: of the page.
+        adversarials: `results.adversarials` of the folder.
+        latents: what `figures.latent_spaces` takes; None: no such figure.
     """
     cells = statistics.cells(records)
-    models = list(dict.fromkeys(cell.model for cell in cells))
-    curves, galleries = [], []
-    for norm, name in figures.TITLES.items():
+    curves, boxes, galleries = [], [], []
+    for norm in figures.TITLES:
         least = statistics.closest_by_model(cells, norm)
         if least:
             curves.append(_svg(figures.accuracy_curves(least, norm)))
-        for model in models:
-            figure = figures.gallery(records, model, norm)
-            if figure:
-                galleries.append((f"{model}, {name}", _svg(figure)))
+            boxes.append(_svg(figures.distance_boxes(least, norm)))
+        galleries += _galleries(records, least, norm, adversarials)
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined
     )
@@ -44,9 +51,33 @@ def page(records: pa.Table, rows: Rows, title: str) -> str:
         rows=list(map(formats.plain, rows)),
         diagnostics=diagnostics.diagnostics(records),
         curves=curves,
+        boxes=boxes,
         galleries=galleries,
+        latents=_svg(figures.latent_spaces(*latents)) if latents else None,
         costs=_costs(records),
     )
+
+
+def _galleries(records, cells, norm, adversarials):
+    for cell in cells:
+        rows = figures.closest(records, cell.model, norm)
+        samples: dict[str, list[int]] = {}
+        for row in rows:
+            samples.setdefault(row["attack"], []).append(row["sample"])
+        found = {
+            attack: adversarials(cell.model, attack, own)
+            for attack, own in samples.items()
+        }
+        images = [
+            {
+                "address": figures.png(found[row["attack"]][row["sample"]]),
+                "distance": row[f"distance_{norm}"],
+                **row,
+            }
+            for row in rows
+        ]
+        if images and images[0]["address"]:
+            yield f"{cell.model}, {figures.TITLES[norm]}", images
 
 
 def _svg(figure: Figure) -> str:
@@ -57,23 +88,22 @@ def _svg(figure: Figure) -> str:
 
 
 def _costs(records: pa.Table) -> Rows:
-    names = ("model", "attack", "forwards", "backwards", "seconds")
-    columns = {name: np.array(records[name].to_pylist()) for name in names}
-    attacked = np.array(records["status"].to_pylist()) != "misclassified"
-    places = zip(columns["model"], columns["attack"], strict=True)
+    names = ("forwards", "backwards", "seconds")
+    attacked = records.filter(pc.field("status") != "misclassified")
+    # With threads, the order would not be that of the records.
+    means = attacked.group_by(["model", "attack"], use_threads=False).aggregate(
+        [(name, "mean") for name in names]
+    )
     rows: Rows = [("model", "attack", "forward passes", "backward", "seconds")]
-    for model, attack in dict.fromkeys(places):
-        own = (columns["model"] == model) & (columns["attack"] == attack)
-        own &= attacked
-        if own.any():
-            costs = [columns[name][own].mean() for name in names[2:]]
-            rows.append(
-                (
-                    str(model),
-                    str(attack),
-                    f"{costs[0]:,.0f}",
-                    f"{costs[1]:,.0f}",
-                    f"{costs[2]:.3g}",
-                )
+    for row in means.to_pylist():
+        forwards, backwards, seconds = (row[f"{name}_mean"] for name in names)
+        rows.append(
+            (
+                row["model"],
+                row["attack"],
+                f"{forwards:,.0f}",
+                f"{backwards:,.0f}",
+                f"{seconds:.3g}",
             )
+        )
     return rows

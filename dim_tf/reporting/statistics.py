@@ -9,7 +9,10 @@ import dataclasses
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from scipy import stats
+
+from dim_tf.evaluation import results
 
 # Section 4 of the paper, whose text swaps those of L0 and Linf.
 THRESHOLDS = {"l2": 1.5, "linf": 0.3, "l0": 12.0, "l1": 8.0}
@@ -47,29 +50,53 @@ class Cell:
 def cells(records: pa.Table) -> list[Cell]:
     """The cells of a table of records, in the order of their records.
 
+    Args:
+        records: of `evaluation.results`; those of probes are left out.
+
     Raises:
         ValueError: a sample has two records of one attack.
     """
-    models, attacks, norms = (
-        np.array(records[name].to_pylist())
-        for name in ("model", "attack", "norm")
-    )
+    return _cells(records.filter(_is_probe(records, pc.not_equal)))
+
+
+def probes(records: pa.Table) -> list[Cell]:
+    """The cells of the probes; see `evaluation.probes`."""
+    return _cells(records.filter(_is_probe(records, pc.equal)))
+
+
+def _is_probe(records, compare):
+    return compare(records["preset"], results.PROBE)
+
+
+def _cells(records: pa.Table) -> list[Cell]:
+    model_codes, models = _encoded(records["model"])
+    attack_codes, attacks = _encoded(records["attack"])
     samples = records["sample"].to_numpy()
-    result = []
-    for model, attack in dict.fromkeys(zip(models, attacks, strict=True)):
-        rows = np.flatnonzero((models == model) & (attacks == attack))
-        rows = rows[np.argsort(samples[rows], kind="stable")]
+    places = model_codes * len(attacks) + attack_codes
+    order = np.lexsort((samples, places))
+    starts = np.flatnonzero(np.diff(places[order], prepend=-1))
+    found = {}
+    for rows in np.split(order, starts[1:]) if len(order) else ():
+        first = rows.min()
+        model, attack = models[model_codes[first]], attacks[attack_codes[first]]
         own = samples[rows]
-        if len(np.unique(own)) < len(own):
+        twice = own[1:][np.diff(own) == 0]
+        if len(twice):
             raise ValueError(
                 f"{attack} on {model} has several records of sample "
-                f"{own[np.flatnonzero(np.diff(own) == 0)[0]]}; delete the "
-                "files that overlap"
+                f"{twice[0]}; delete the files that overlap"
             )
-        norm = str(norms[rows[0]])
+        norm = records["norm"][int(first)].as_py()
         distances = records[f"distance_{norm}"].to_numpy()[rows]
-        result.append(Cell(str(model), str(attack), norm, own, distances))
-    return result
+        found[first] = Cell(model, attack, norm, own, distances)
+    return [found[first] for first in sorted(found)]
+
+
+def _encoded(column) -> tuple[np.ndarray, list[str]]:
+    """Strings as numbers, int64, and what the numbers stand for."""
+    encoded = column.combine_chunks().dictionary_encode()
+    codes = encoded.indices.to_numpy().astype(np.int64)
+    return codes, encoded.dictionary.to_pylist()
 
 
 def closest(members: list[Cell], name: str) -> Cell:

@@ -6,6 +6,7 @@ import pathlib
 
 import pyarrow as pa
 
+from dim_tf.evaluation import results
 from dim_tf.reporting import statistics
 from dim_tf.reporting.cards import Rows
 from dim_tf.reporting.statistics import Cell
@@ -48,7 +49,8 @@ def results_table(records: pa.Table, allow_missing: bool = False) -> Rows:
     """
     cells = statistics.cells(records)
     models = list(dict.fromkeys(cell.model for cell in cells))
-    complete = set(records["preset"].to_pylist()) == {"paper"}
+    presets = set(records["preset"].unique().to_pylist())
+    complete = presets - {results.PROBE} == {"paper"}
     rows: Rows = [("", *(f"`{model}`" for model in models))]
     overall: list[Cell] = []
     for norm, title in _TITLES.items():
@@ -73,6 +75,7 @@ def results_table(records: pa.Table, allow_missing: bool = False) -> Rows:
             rows.append((title_cell, *(each + mark for each in texts)))
     rows.append(("**Minimal accuracy**", *_minima(overall, models)))
     rows.append(("samples", *_sample_counts(cells, models)))
+    rows.append(("preset", *_presets(records, models)))
     return rows
 
 
@@ -148,3 +151,17 @@ def _sample_counts(cells: list[Cell], models) -> list[str]:
         sizes = {len(cell.samples) for cell in cells if cell.model == model}
         counts.append(" to ".join(map(str, sorted(sizes))))
     return counts
+
+
+def _presets(records: pa.Table, models) -> list[str]:
+    """The presets that a model's attacks are from."""
+    pairs = records.group_by(["model", "preset"], use_threads=False)
+    found = [
+        (row["model"], row["preset"])
+        for row in pairs.aggregate([]).to_pylist()
+        if row["preset"] != results.PROBE
+    ]
+    return [
+        ", ".join(preset for of, preset in found if of == model)
+        for model in models
+    ]
