@@ -3,6 +3,7 @@ r"""Times this project's attacks beside foolbox's, and its own choices.
     python -m dim_tf.benchmark --model=saved_models/dim --num_examples=100
     python -m dim_tf.benchmark --subject=stack
     python -m dim_tf.benchmark --subject=inference --model=saved_models/dim
+    python -m dim_tf.benchmark --subject=overhead --model=saved_models/dim
 
 `attacks`: every attack of the paper that foolbox can run on TensorFlow, ours
 and foolbox's in turn, on the same test images. Rows go to the output file as
@@ -10,6 +11,7 @@ they come, and those that are there already are not made again.
 `stack`: a training step of the ten autoencoders as one stack, as ten separate
 Keras models, and as a loop over ten inside one compiled step.
 `inference`: one image through the SavedModel, at the median.
+`overhead`: what a sweep of the quick suite costs beside its attacks.
 """
 
 import dataclasses
@@ -24,7 +26,9 @@ from dim_tf import config
 from dim_tf import data
 from dim_tf import entry
 from dim_tf import models
+from dim_tf.attacks import suite
 from dim_tf.benchmarking import attacks
+from dim_tf.benchmarking import overhead
 from dim_tf.benchmarking import stack
 from dim_tf.benchmarking import timing
 from dim_tf.models import dim
@@ -38,10 +42,12 @@ class BenchmarkConfig:
     """What to time."""
 
     subject: str = config.setting(
-        "attacks", "What to time.", choices=("attacks", "stack", "inference")
+        "attacks",
+        "What to time.",
+        choices=("attacks", "stack", "inference", "overhead"),
     )
     model: str = config.setting(
-        "dim", "Name or folder of the model, for attacks and inference."
+        "dim", "Name or folder of the model, for all but the stack."
     )
     num_examples: int = config.setting(
         100, "Test images attacked at once, the first ones.", minimum=1
@@ -114,6 +120,20 @@ def inference_seconds(settings: BenchmarkConfig) -> dict[str, np.ndarray]:
     )
 
 
+def _print_overhead(settings: BenchmarkConfig, dataset: data.DataConfig):
+    examples = data.load(dataset, "test").take(slice(settings.num_examples))
+    model = models.load_outputs(settings.model)
+    quick = suite.PRESETS["quick"].values()
+    shares = overhead.shares(model, examples, quick, jit_compile=settings.xla)
+    table = rich.table.Table("attack", "seconds", "overhead")
+    for name, (seconds, share) in shares.items():
+        table.add_row(name, f"{seconds:.2f}", f"{share:.1%}")
+    total = sum(seconds for seconds, _ in shares.values())
+    lost = sum(seconds * share for seconds, share in shares.values())
+    table.add_row("together", f"{total:.2f}", f"{lost / total:.1%}")
+    rich.console.Console().print(table)
+
+
 def _print_seconds(seconds: dict[str, np.ndarray]) -> None:
     table = rich.table.Table("what", "median ms", "relative to the first")
     first = next(iter(seconds.values()))
@@ -131,12 +151,15 @@ def main(argv: list[str]) -> None:
     if settings.subject == "attacks":
         rows = attack_rows(settings, config.from_flags(data.DataConfig))
         print(cards.to_markdown(benchmarks.attacks_table(rows)), end="\n\n")
-        print(cards.to_markdown(benchmarks.summary_table(rows)))
+        for level, sentence in benchmarks.summary(rows):
+            print(f"{level}: {sentence}")
     elif settings.subject == "stack":
         sizes = config.from_flags(dim.DimConfig)
         _print_seconds(
             stack.time_steps(sizes, settings.batch_size, settings.rounds)
         )
+    elif settings.subject == "overhead":
+        _print_overhead(settings, config.from_flags(data.DataConfig))
     else:
         _print_seconds(inference_seconds(settings))
 

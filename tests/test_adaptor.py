@@ -143,7 +143,7 @@ def test_starting_points_reach_the_attack(net, model):
 
 @pytest.mark.parametrize("together", [1, COUNT, 1000])
 def test_success_never_falls_with_epsilon(together, monkeypatch):
-    monkeypatch.setattr(adaptor, "SPECULATIVE_ROWS", together)
+    monkeypatch.setattr(adaptor, "GRID_ROWS", together)
     images = GRAY - np.linspace(0, 0.25, COUNT)[:, None, None, None]
     images = images.astype(np.float32)
     # To class 1, for which the rows lack up to a quarter, and out again.
@@ -178,7 +178,7 @@ def test_what_is_found_is_not_attacked_again(monkeypatch):
 
     images = GRAY - np.linspace(0, 0.25, COUNT)[:, None, None, None]
     images = images.astype(np.float32)
-    monkeypatch.setattr(adaptor, "SPECULATIVE_ROWS", 1)
+    monkeypatch.setattr(adaptor, "GRID_ROWS", 1)
     Logged()(above(0.55), images, ZEROS, epsilons=[0.4, 0.08, 0.12, 0.22])
     assert seen == [6, 5, 4, 2]
 

@@ -7,6 +7,8 @@ import pytest
 from dim_tf import data
 from dim_tf.attacks import suite
 from dim_tf.benchmarking import attacks
+from dim_tf.benchmarking import overhead
+from dim_tf.benchmarking import strength
 from dim_tf.reporting import benchmarks
 
 
@@ -20,8 +22,8 @@ def record(attack, batch_size, foolbox_seconds, native_seconds):
         "model_share": 0.5,
         "foolbox_robust_accuracy": 0.25,
         "native_robust_accuracy": 0.2,
-        "foolbox_median_distance": 1.5,
-        "native_median_distance": math.inf,
+        "foolbox_median_distance": math.inf,
+        "native_median_distance": 1.5,
     }
 
 
@@ -41,13 +43,55 @@ def test_tables():
         "model's share": "50%",
         "foolbox robust": "25.0%",
         "ours robust": "20.0%",
-        "foolbox median": "1.5",
-        "ours median": "inf",
+        "foolbox median": "inf",
+        "ours median": "1.5",
     }
-    assert benchmarks.summary_table(records)[1:] == [
-        ("1", "1", "3.0x", "3.0x", "`l2_bim` 3.0x"),
-        ("100", "2", "4.0x", "5.0x", "`l2_bim` 2.0x"),
+    assert benchmarks.summary(records) == [
+        (
+            "note",
+            "Together 3.0 times as fast as foolbox's: 1 attacks on 1 images, "
+            "3.0 times in the geometric mean, 3.0 times at least (l2_bim).",
+        ),
+        (
+            "note",
+            "Together 5.0 times as fast as foolbox's: 2 attacks on 100 images, "
+            "4.0 times in the geometric mean, 2.0 times at least (l2_bim).",
+        ),
     ]
+
+
+@pytest.mark.parametrize(
+    ("robust", "median", "spread", "expected"),
+    [
+        (0.26, 1.515, [], False),
+        (0.27, 1.5, [], True),
+        (0.25, 1.52, [], True),
+        (0.25, math.inf, [], True),
+        (0.29, 1.6, [[0.2, 1.4], [0.28, 1.59]], False),
+        (0.30, 1.6, [[0.2, 1.4], [0.28, 1.59]], True),
+    ],
+)
+def test_weaker_than_foolbox_by_more_than_chance(
+    robust, median, spread, expected
+):
+    row = record("l2_pgd", 100, 8.0, 1.0) | {
+        "foolbox_robust_accuracy": 0.25,
+        "foolbox_median_distance": 1.5,
+        "native_robust_accuracy": robust,
+        "native_median_distance": median,
+        "foolbox_spread": spread,
+    }
+    assert strength.weaker(row) == expected
+    notes = benchmarks.summary([row])
+    assert [level for level, _ in notes] == ["note"] + ["alarm"] * expected
+
+
+def test_other_files_are_refused(tmp_path):
+    path = tmp_path / "rows.json"
+    for text in ("no json", "[{}]", "3"):
+        path.write_text(text)
+        with pytest.raises(ValueError, match="rows.json is no file of"):
+            benchmarks.read(path)
 
 
 # foolbox's Brendel-Bethge attacks say so when they are made.
@@ -70,6 +114,17 @@ def subject(saved_models, generator):
     images = generator.uniform(size=(4, *data.IMAGE_SHAPE)).astype(np.float32)
     labels = np.argmax(model(images)["scores"], 1).astype(np.int64)
     return attacks.subject(model, data.Examples(images, labels, np.arange(4)))
+
+
+def test_overhead_is_what_no_record_has(subject):
+    specs = [suite.PAPER["l2_bim"], suite.PAPER["l2_inversion"]]
+    found = overhead.shares(
+        subject.model, subject.examples, specs, jit_compile=False
+    )
+    assert list(found) == ["l2_bim", "l2_inversion"]
+    for seconds, share in found.values():
+        assert seconds > 0
+        assert 0 < share < 1
 
 
 def test_rows_are_kept_and_not_made_again(subject, tmp_path):

@@ -34,6 +34,9 @@ from dim_tf.attacks.samples import Samples
 
 # Candidates are tried together until a model call sees about so many images.
 SPECULATIVE_ROWS = 128
+# Epsilons are, until it sees about so many: fewer would not fill the cores,
+# more would be wasted on samples that a smaller one is enough for.
+GRID_ROWS = 512
 # What one graph sees at most; bounds the memory of an attack.
 BLOCK_ROWS = 1000
 
@@ -208,7 +211,7 @@ class FixedEpsilon(Native, foolbox.attacks.base.FixedEpsilonAttack):  # type: ig
         ascending = np.argsort(epsilons, kind="stable")
         left, waiting = np.arange(len(samples)), ascending
         while len(left) and len(waiting):
-            together = max(1, SPECULATIVE_ROWS // len(left))
+            together = max(1, GRID_ROWS // len(left))
             now, waiting = waiting[:together], waiting[together:]
             outputs = self.attempt(
                 samples.take(np.tile(left, len(now))),

@@ -1,8 +1,8 @@
 """Additive noise of a given size: plain, clipping-aware, repeated.
 
 Sources: foolbox; for the clipping-aware scaling, Rauber and Bethge, "Fast
-differentiable clipping-aware normalization and rescaling" (2020). A sample
-draws the same noise for every epsilon, so that only its size differs.
+differentiable clipping-aware normalization and rescaling" (2020). As with
+foolbox, every epsilon has draws of its own: trying several is worth as much.
 """
 
 from collections.abc import Callable
@@ -22,14 +22,14 @@ from dim_tf.attacks.norms import NORMS
 _NEWTON_STEPS = 15
 
 
-def gaussian(problem, numbers):
+def gaussian(problem, *numbers):
     """Draws of these numbers, `(batch, k, pixels)`."""
-    return splitmix.normal(problem.seeds, problem.pixels, numbers)
+    return splitmix.normal(problem.seeds, problem.pixels, *numbers)
 
 
-def uniform(problem, numbers):
+def uniform(problem, *numbers):
     """Draws of these numbers within (-1, 1), `(batch, k, pixels)`."""
-    return 2.0 * splitmix.uniform(problem.seeds, problem.pixels, numbers) - 1.0
+    return 2.0 * splitmix.uniform(problem.seeds, problem.pixels, *numbers) - 1.0
 
 
 def normalized(norm):
@@ -88,7 +88,8 @@ class AdditiveNoise(FixedEpsilon):
 
     def perturbed(self, problem, epsilon, numbers):
         """Images with the draws of these numbers: `(batch, k, pixels)`."""
-        draws = type(self).draw(problem, numbers)
+        budget = tf.bitcast(epsilon[:, 0], tf.int32)
+        draws = type(self).draw(problem, budget, numbers)
         change = type(self).scale(problem, draws, epsilon[:, None])
         return problem.clip(problem.images[:, None] + change)
 

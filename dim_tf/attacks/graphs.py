@@ -16,7 +16,7 @@ from dim_tf.attacks.problem import Problem
 
 Rows = dict[str, Any]
 # Fewer rows than this cost a model about as much as this many.
-CHEAP_ROWS = 8
+CHEAP_ROWS = 6
 
 
 def compiled(function: Callable, rows: Rows, jit_compile: bool) -> Callable:
@@ -93,13 +93,17 @@ def of_attack(attack, model, bounds, shape, targeted) -> Graphs:
 def padded(indices: np.ndarray) -> np.ndarray:
     """Indices with the last one repeated, one of few lengths in all.
 
-    Lengths are powers of two and half-way between: of more than a few rows, at
-    most a third is wasted.
+    Lengths are powers of two and half-way between, and the round numbers that
+    people choose: of more than a few rows, at most a third is wasted.
     """
-    count = len(indices)
-    power = 1 << max(count - 1, CHEAP_ROWS - 1).bit_length()
-    length = power * 3 // 4 if count <= power * 3 // 4 else power
-    return np.concatenate([indices, np.repeat(indices[-1:], length - count)])
+    count = max(len(indices), CHEAP_ROWS)
+    power = 1 << (count - 1).bit_length()
+    decade = 10 ** (len(str(count - 1)) - 1)
+    lengths = (power * 3 // 4, power, *(decade * n for n in (1, 2, 5, 10)))
+    length = min(length for length in lengths if length >= count)
+    return np.concatenate(
+        [indices, np.repeat(indices[-1:], length - len(indices))]
+    )
 
 
 def take(rows: Rows, indices) -> Rows:

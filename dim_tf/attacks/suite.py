@@ -41,12 +41,14 @@ class AttackSpec:
         access: what it asks of the model: `GRADIENTS` and so on.
         attack: the attack, hyper-parameters and all.
         repeats: runs of which the best counts.
+        grid: epsilons for an attack that takes some; empty: those of its norm.
     """
 
     name: str
     access: str
     attack: Native
     repeats: int = 1
+    grid: tuple[float, ...] = ()
 
     @property
     def norm(self) -> str:
@@ -56,7 +58,7 @@ class AttackSpec:
     def epsilons(self) -> tuple[float | None, ...]:
         """What to call it with: a grid, or no limit at all."""
         if isinstance(self.attack, FixedEpsilon):
-            return EPSILONS[self.norm]
+            return self.grid or EPSILONS[self.norm]
         return (None,)
 
     def runnable(self, *, jit_compile: bool = False, seed: int = 0):

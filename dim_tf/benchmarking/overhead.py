@@ -1,0 +1,50 @@
+"""What a sweep costs beside its attacks: judging, measuring, writing."""
+
+import pathlib
+import tempfile
+import time
+from collections.abc import Iterable
+
+import keras
+
+from dim_tf import data
+from dim_tf.attacks.suite import AttackSpec
+from dim_tf.evaluation import results
+from dim_tf.evaluation import sweep
+
+
+def shares(
+    model: keras.Model,
+    examples: data.Examples,
+    specs: Iterable[AttackSpec],
+    *,
+    jit_compile: bool,
+) -> dict[str, tuple[float, float]]:
+    """Makes a shard with every attack, in a scratch folder.
+
+    Args:
+        model: images -> dict with `scores`.
+        examples: of the shards.
+        specs: the attacks.
+        jit_compile: whether XLA compiles the attacks.
+
+    Returns:
+        By attack: the seconds of the second run, when all is compiled, and
+        the share of them that neither the attack nor the model took.
+    """
+    subject = sweep.Subject(model, examples)
+    found = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        for spec in specs:
+            cell = sweep.Cell(model.name, "", "", "overhead", spec, seed=0)
+            positions = range(len(examples))
+            for _ in range(2):
+                place = pathlib.Path(tempfile.mkdtemp(dir=scratch))
+                path = results.shard_path(place, positions)
+                shard = sweep.Shard(cell, path, positions)
+                started = time.perf_counter()
+                sweep.run_shard(shard, subject, jit_compile=jit_compile)
+                seconds = time.perf_counter() - started
+            inside = sum(results.read(place)["seconds"].to_pylist())
+            found[spec.name] = seconds, 1.0 - inside / seconds
+    return found
