@@ -61,25 +61,28 @@ def test_tables():
 
 
 @pytest.mark.parametrize(
-    ("robust", "median", "spread", "expected"),
+    ("robust", "median", "foolbox_spread", "native_spread", "expected"),
     [
-        (0.26, 1.515, [], False),
-        (0.27, 1.5, [], True),
-        (0.25, 1.52, [], True),
-        (0.25, math.inf, [], True),
-        (0.29, 1.6, [[0.2, 1.4], [0.28, 1.59]], False),
-        (0.30, 1.6, [[0.2, 1.4], [0.28, 1.59]], True),
+        (0.26, 1.515, [], [], False),
+        (0.27, 1.5, [], [], True),
+        (0.25, 1.52, [], [], True),
+        (0.25, math.inf, [], [], True),
+        (0.29, 1.6, [[0.2, 1.4], [0.28, 1.59]], [], False),
+        (0.30, 1.6, [[0.2, 1.4], [0.28, 1.59]], [], True),
+        (0.3, 9.0, [[0.2, 1.4]], [[0.26, 1.5], [0.26, 1.5]], False),
+        (0.2, 1.4, [[0.2, 1.4]], [[0.25, 1.6], [0.25, 1.6]], True),
     ],
 )
 def test_weaker_than_foolbox_by_more_than_chance(
-    robust, median, spread, expected
+    robust, median, foolbox_spread, native_spread, expected
 ):
     row = record("l2_pgd", 100, 8.0, 1.0) | {
         "foolbox_robust_accuracy": 0.25,
         "foolbox_median_distance": 1.5,
         "native_robust_accuracy": robust,
         "native_median_distance": median,
-        "foolbox_spread": spread,
+        "foolbox_spread": foolbox_spread,
+        "native_spread": native_spread,
     }
     assert strength.weaker(row) == expected
     notes = benchmarks.summary([row])

@@ -168,9 +168,15 @@ def compare(
         row[f"{rival}_median_distance"] = median
         row[f"{rival}_robust_accuracy"] = robust
     if strength.weaker(row):
-        # Luck, or more? What foolbox does with other seeds tells.
-        spread = [judged(_seeded(rivals["foolbox"], n)) for n in range(_SEEDS)]
-        row["foolbox_spread"] = spread
+        # Luck, or more? What both come to with other seeds tells.
+        for seed in range(1, 1 + _SEEDS):
+            keras.utils.set_random_seed(seed)  # which foolbox draws from
+            seeded = dataclasses.replace(native, seed=seed)
+            for rival, answer in (
+                ("foolbox", rivals["foolbox"]()),
+                ("native", call(seeded, subject.classifier)),
+            ):
+                row.setdefault(f"{rival}_spread", []).append(judged(answer))
     counts = _count(functools.partial(call, native), subject)
     return {**row, **counts}
 
@@ -192,11 +198,6 @@ def _race(rivals: dict[str, Callable], seconds_limit: float):
             seconds[name].append(time.perf_counter() - started)
     arrays = {name: np.array(values) for name, values in seconds.items()}
     return arrays, answers, first - float(arrays["native"][0])
-
-
-def _seeded(rival: Callable, seed: int):
-    keras.utils.set_random_seed(seed)  # foolbox draws from the global ones
-    return rival()
 
 
 def _count(call: Callable, subject: Subject) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """When an attack of ours is no match for foolbox's."""
 
+import statistics
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,16 +13,19 @@ def weaker(record: Mapping[str, Any]) -> bool:
     """Whether our side of a row is less than foolbox's, by more than chance.
 
     That is a robust accuracy higher by more than a point or a median distance
-    larger by more than 1 %, also than the worst that foolbox itself comes to
-    with other seeds, where the row has these.
+    larger by more than 1 %. Where the row tells what both come to with other
+    seeds, it is our median seed beside foolbox's worst.
     """
-    robust = [record["foolbox_robust_accuracy"]]
-    median = [record["foolbox_median_distance"]]
-    for other_robust, other_median in record.get("foolbox_spread", ()):
-        robust.append(other_robust)
-        median.append(other_median)
-    own_robust = record["native_robust_accuracy"]
-    own_median = record["native_median_distance"]
+    robust, median = _by_seed(record, "foolbox")
+    own_robust, own_median = map(statistics.median, _by_seed(record, "native"))
     return own_robust > max(robust) + _ACCURACY_MARGIN or own_median > (
         1.0 + _DISTANCE_MARGIN
     ) * max(median)
+
+
+def _by_seed(record, rival) -> tuple[list[float], list[float]]:
+    """Robust accuracies and median distances, the row's own first."""
+    own = record[f"{rival}_robust_accuracy"], record[f"{rival}_median_distance"]
+    pairs = [own, *record.get(f"{rival}_spread", ())]
+    robust, median = zip(*pairs, strict=True)
+    return list(robust), list(median)
