@@ -50,8 +50,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
 # attacks do the same in Linf as in L2.
 _LEFT_OUT = ("l0_pointwise_x10",)
 # Batches that a model's own price is measured at, and how often.
-_PRICED_BATCHES = (100, 500, 2000)
-_PRICING_ROUNDS = 20
+_PRICED_BATCHES = (100, 250, 500, 1000, 2000)
+_PRICING_ROUNDS = 5
 _SEEDS = 5
 
 
@@ -207,36 +207,50 @@ def _count(call: Callable, subject: Subject) -> dict[str, int]:
     return {"forwards": forwards, "backwards": backwards}
 
 
-def pass_seconds(subject: Subject, jit_compile: bool) -> tuple[float, float]:
-    """Seconds of a compiled forward and backward pass, for one image each.
+class PassPrices:
+    """What a compiled forward and backward pass cost, for one image each.
 
     An attack's passes at these prices are the floor under its seconds. They are
     those of the cheapest of the batch sizes that attacks use: ours stack
     epsilons or draws, and split what is large.
+
+    Args:
+        subject: whose model is priced, on its images.
+        jit_compile: whether XLA compiles the passes.
     """
-    model = subject.classifier
 
-    def gradient(images):
-        with tf.GradientTape() as tape:
-            tape.watch(images)
-            total = tf.reduce_sum(tf.square(model(images)))
-        return tape.gradient(total, images)
+    def __init__(self, subject: Subject, jit_compile: bool):
+        model = subject.classifier
 
-    cheapest = []
-    for function in (model, gradient):
-        each = []
-        for size in _PRICED_BATCHES:
-            shape = size, *subject.examples.images.shape[1:]
-            images = tf.constant(np.resize(subject.examples.images, shape))
-            graph = tf.function(function, jit_compile=jit_compile)
-            run = functools.partial(_run, graph.get_concrete_function(images))
-            seconds = timing.interleaved(
-                {"pass": functools.partial(run, images)}, _PRICING_ROUNDS
+        def gradient(images):
+            with tf.GradientTape() as tape:
+                tape.watch(images)
+                total = tf.reduce_sum(tf.square(model(images)))
+            return tape.gradient(total, images)
+
+        self._calls = {}
+        for function in (model, gradient):
+            for size in _PRICED_BATCHES:
+                shape = size, *subject.examples.images.shape[1:]
+                images = tf.constant(np.resize(subject.examples.images, shape))
+                graph = tf.function(function, jit_compile=jit_compile)
+                run = graph.get_concrete_function(images)
+                self._calls[function, size] = functools.partial(
+                    _run, run, images
+                )
+        self._functions = model, gradient
+
+    def measure(self) -> tuple[float, float]:
+        """Seconds of a forward and of a backward pass, at this moment."""
+        seconds = timing.interleaved(self._calls, _PRICING_ROUNDS)
+        forward, both = (
+            min(
+                float(np.median(seconds[function, size])) / size
+                for size in _PRICED_BATCHES
             )
-            each.append(float(np.median(seconds["pass"])) / size)
-        cheapest.append(min(each))
-    forward, both = cheapest
-    return forward, max(both - forward, 0.0)
+            for function in self._functions
+        )
+        return forward, max(both - forward, 0.0)
 
 
 def _run(graph: Callable, images: tf.Tensor) -> np.ndarray:
@@ -265,11 +279,13 @@ def fill(
     done = {(row["attack"], row["batch_size"]) for row in rows}
     batch_size = len(subject.examples)
     names = [name for name in names if (name, batch_size) not in done]
-    forward, backward = pass_seconds(subject, jit_compile)
+    prices = PassPrices(subject, jit_compile)
     for name in rich.progress.track(names, "comparing"):
         row = compare(
             name, subject, jit_compile=jit_compile, seconds_limit=seconds_limit
         )
+        # At once, as machines are faster at one time than at another.
+        forward, backward = prices.measure()
         floor = row["forwards"] * forward + row["backwards"] * backward
         row["model_share"] = floor / row["native_seconds"]
         rows.append({**row, "weights_digest": weights_digest})

@@ -2,14 +2,18 @@
 
 import time
 from collections.abc import Callable
+from collections.abc import Hashable
 from collections.abc import Mapping
+from typing import TypeVar
 
 import numpy as np
 
+Name = TypeVar("Name", bound=Hashable)
+
 
 def interleaved(
-    calls: Mapping[str, Callable[[], object]], rounds: int
-) -> dict[str, np.ndarray]:
+    calls: Mapping[Name, Callable[[], object]], rounds: int
+) -> dict[Name, np.ndarray]:
     """Times rivals in turn, so that a slow moment slows them all.
 
     Args:
