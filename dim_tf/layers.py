@@ -1,6 +1,9 @@
-"""The three layers that the paper needs and Keras does not have."""
+"""The layers that the models need and Keras does not have."""
+
+import functools
 
 import keras
+import numpy as np
 from keras import ops
 
 SURROGATES = ("zero", "straight_through", "sigmoid")
@@ -188,3 +191,103 @@ class Binarize(keras.layers.Layer):
             "threshold": self.threshold,
             "slope": self.slope,
         }
+
+
+@keras.saving.register_keras_serializable("dim_tf")
+class Stack(keras.layers.Layer):
+    """`count` copies of a model, each with its own weights, side by side.
+
+    Every weight of the copies is one variable with a leading class axis, so
+    that an optimizer or a checkpoint meets one model and not `count` of them.
+    A copy's convolutions run one after the other: on a CPU, a grouped
+    convolution is slower than that, and cannot be differentiated.
+
+    Args:
+        template: functional model of one input and one output; gives the
+            structure, while its weights have no effect.
+        count: int, number of copies.
+
+    Input shape: `(batch, count, *template.input_shape[1:])`, one input per
+        copy, or with 1 in place of `count`, one input that all copies share.
+    Output shape: `(batch, count, *template.output_shape[1:])`.
+
+    Attributes:
+        copy_input_shape, copy_output_shape: those of one copy, without batch.
+    """
+
+    def __init__(self, template, count, **kwargs):
+        super().__init__(**kwargs)
+        self.count = count
+        self.copy_input_shape = template.input_shape[1:]
+        self.copy_output_shape = template.output_shape[1:]
+        # Held by its functions alone: its own weights are not the layer's.
+        self._apply = template.stateless_call
+        self._clone = functools.partial(keras.models.clone_model, template)
+        self._template_config = keras.saving.serialize_keras_object(template)
+
+    def build(self, input_shape):
+        count, *shape = input_shape[1:]
+        expected = self.copy_input_shape
+        if count not in (1, self.count) or tuple(shape) != expected:
+            raise ValueError(
+                f"Stack: expected inputs of shape (batch, {self.count} or 1, "
+                f"*{expected}), received {tuple(input_shape)}."
+            )
+        copies = [self._clone() for _ in range(self.count)]
+        self._weights = self._stack(copies, trainable=True)
+        self._state = self._stack(copies, trainable=False)
+
+    def _stack(self, copies, trainable):
+        kind = "trainable_variables" if trainable else "non_trainable_variables"
+        groups = zip(*(getattr(copy, kind) for copy in copies), strict=True)
+        return [self._add_stacked(group, trainable) for group in groups]
+
+    def _add_stacked(self, group, trainable):
+        values = np.stack([ops.convert_to_numpy(value) for value in group])
+        name = group[0].path.replace("/", "_")
+        variable = self.add_weight(
+            shape=values.shape,
+            initializer=lambda shape, dtype: ops.convert_to_tensor(values),
+            trainable=trainable,
+            name=name,
+        )
+        # TensorFlow's checkpoints hold what is an attribute, and no lists.
+        setattr(self, f"stacked_{len(self.weights)}", variable)
+        return variable
+
+    def call(self, inputs, training=False):
+        slices = ops.unstack(inputs, axis=1)
+        if len(slices) == 1:
+            slices *= self.count
+        weights = self._by_copy(self._weights)
+        states = self._by_copy(self._state)
+        outputs, after = [], []
+        for number, values in enumerate(slices):
+            output, state = self._apply(
+                weights[number], states[number], values, training=training
+            )
+            outputs.append(output)
+            after.append(state)
+        if training:
+            for index, variable in enumerate(self._state):
+                variable.assign(ops.stack([state[index] for state in after]))
+        return ops.stack(outputs, axis=1)
+
+    def _by_copy(self, variables):
+        unstacked = [ops.unstack(variable) for variable in variables]
+        return [[each[n] for each in unstacked] for n in range(self.count)]
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], self.count, *self.copy_output_shape)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "template": self._template_config,
+            "count": self.count,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        template = keras.saving.deserialize_keras_object(config["template"])
+        return cls(**{**config, "template": template})

@@ -31,6 +31,12 @@ class ReleaseConfig:
         True,
         "Measure the clean accuracy on the test set; off while choosing.",
     )
+    validation_images: int = config.setting(
+        5_000,
+        "Validation images for the accuracy in the card, at most; less where "
+        "a classification takes long.",
+        minimum=1,
+    )
     first_look: int = config.setting(
         100,
         "Validation images for a first look at robustness; 0: none.",
@@ -67,7 +73,9 @@ def release(
     name = trained.settings["model"]
     sizes = models.entry(name).sizes(**trained.settings["sizes"])
     test = data.load(dataset, "test") if destination.test_set else None
-    validation = data.load(dataset, "validation")
+    validation = data.load(dataset, "validation").take(
+        slice(destination.validation_images)
+    )
     for variant in variants(name):
         model = trained.model
         if variant != name:
@@ -114,6 +122,7 @@ def make_card(
         "parameters": model.count_params(),
         "clean_accuracy": test and metrics.accuracy(model, test),
         "num_test_images": test and len(test),
+        "num_validation_images": len(validation),
         "validation_accuracy": metrics.accuracy(model, validation),
         "num_first_look_images": len(some),
         "robust_accuracy_upper_bounds": first_look.robust_accuracies(

@@ -80,7 +80,7 @@ def main(argv: list[str]) -> None:
         run.run_path, training.flatten(plan.settings)
     )
     trained = plan.run(run, [callbacks.Progress(), tensorboard])
-    if "latents" in trained.model.output:
+    if "denoised" in trained.model.output:
         draw(trained.model, run.run_path, data.load(dataset, "validation"))
     console = rich.console.Console()
     for line in release.release(trained, destination, dataset):

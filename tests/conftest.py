@@ -17,6 +17,7 @@ from dim_tf import data
 from dim_tf import models
 from dim_tf.models import dim
 from dim_tf.models import saving
+from dim_tf.models.analysis_by_synthesis import AbsConfig
 
 TINY_TRAIN = 600
 TINY_VALIDATION = 100
@@ -130,6 +131,10 @@ SMALL_DIM = dim.DimConfig(
     internal_output="sigmoid",
 )
 
+SMALL_ABS = AbsConfig(
+    abs_latent_units=4, abs_width=0.25, abs_samples=40, abs_steps=3
+)
+
 
 @pytest.fixture
 def small_sizes():
@@ -137,7 +142,8 @@ def small_sizes():
 
     def sizes(name):
         kind = models.entry(name).sizes
-        return SMALL_DIM if kind is dim.DimConfig else kind()
+        small = {dim.DimConfig: SMALL_DIM, AbsConfig: SMALL_ABS}
+        return small.get(kind, kind())
 
     return sizes
 

@@ -11,6 +11,7 @@ from dim_tf.models import saving
 DIM_FAMILY = tuple(
     name for name, row in models.MODELS.items() if row.sizes is dim.DimConfig
 )
+ABS_FAMILY = ("abs", "bi_abs")
 PARAMETERS = {
     "dim": 3_782_740,
     "bi_dim": 3_782_740,
@@ -20,6 +21,8 @@ PARAMETERS = {
     "cnn": 249_920,
     "bi_cnn": 249_920,
     "madry": 3_274_634,
+    "abs": 857_460,
+    "bi_abs": 857_460,
 }
 ENCODERS = {
     "dim": 10,
@@ -51,6 +54,12 @@ def test_output_shapes_and_types(name, images, small_sizes):
         shapes |= {
             "denoised": (6, 28, 28, 1),
             "latents": (6, ENCODERS[name], 4),
+            "reconstructions": (6, 10, 28, 28, 1),
+        }
+    if name in ABS_FAMILY:
+        shapes |= {
+            "encoded": (6, 10, 4),
+            "latents": (6, 10, 4),
             "reconstructions": (6, 10, 28, 28, 1),
         }
     outputs = model(images)

@@ -60,6 +60,7 @@ from dim_tf.attacks.gradient_descent import LinfProjectedGradientDescentAttack
 from dim_tf.attacks.gradient_descent import SparseL1DescentAttack
 from dim_tf.attacks.greedy_pixels import GreedyPixelsAttack
 from dim_tf.attacks.hop_skip_jump import HopSkipJumpAttack
+from dim_tf.attacks.latent_descent import LatentDescentAttack
 from dim_tf.attacks.momentum import L1MomentumIterativeFastGradientMethod
 from dim_tf.attacks.momentum import L2MomentumIterativeFastGradientMethod
 from dim_tf.attacks.momentum import LinfMomentumIterativeFastGradientMethod
@@ -117,6 +118,7 @@ __all__ = [
     "L2RepeatedAdditiveGaussianNoiseAttack",
     "L2RepeatedAdditiveUniformNoiseAttack",
     "LInfFMNAttack",
+    "LatentDescentAttack",
     "LinearSearchBlendedUniformNoiseAttack",
     "LinearSearchContrastReductionAttack",
     "LinfAdditiveUniformNoiseAttack",

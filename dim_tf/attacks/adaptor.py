@@ -17,9 +17,11 @@ import dataclasses
 import itertools
 from collections.abc import Callable
 from typing import ClassVar
+from typing import Self
 from typing import dataclass_transform
 
 import foolbox
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -131,6 +133,18 @@ class Native(foolbox.attacks.base.AttackWithDistance, abc.ABC):
                 "or a Misclassification criterion"
             )
         return checked
+
+    def for_model(self, model: keras.Model) -> Self:
+        """The attack with what it needs of a model beside its scores.
+
+        Args:
+            model: images -> dict of outputs.
+
+        Raises:
+            ValueError: the model does not have it.
+        """
+        del model
+        return self
 
     def compiled(self, samples: Samples) -> Graphs:
         """The compiled attack."""

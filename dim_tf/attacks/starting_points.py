@@ -47,8 +47,8 @@ def find_starting_points(problem, rows):
 
     def attempt(index, points, found):
         path = _path(problem, index, noise, constant)
-        earliest, good = _earliest(problem, path, ~found)
-        points = tf.where(good[:, None], earliest, points)
+        first, good = earliest(problem, path, ~found)
+        points = tf.where(good[:, None], first, points)
         return index + 1, points, found | good
 
     _, points, found = tf.while_loop(
@@ -106,7 +106,7 @@ def _pick(problem, images, keys):
 
 
 def _path(problem, index, noise, constant):
-    """The path of an attempt: positions 0 to 1 -> images, see `_earliest`."""
+    """The path of an attempt: positions 0 to 1 -> images, see `earliest`."""
     lower, upper = problem.bounds
     coins, order = (
         splitmix.uniform(problem.seeds, problem.pixels, kind, index)
@@ -126,7 +126,7 @@ def _path(problem, index, noise, constant):
     return path
 
 
-def _earliest(problem, path, wanted):
+def earliest(problem, path, wanted):
     """The earliest adversarial image on the paths of the wanted rows.
 
     Args:

@@ -9,6 +9,7 @@ counts and its references. `quick` is a reduced preset for a first look, and
 
 import dataclasses
 
+import keras
 from foolbox import distances
 
 from dim_tf import attacks
@@ -60,6 +61,10 @@ class AttackSpec:
         if isinstance(self.attack, FixedEpsilon):
             return self.grid or EPSILONS[self.norm]
         return (None,)
+
+    def for_model(self, model: keras.Model) -> "AttackSpec":
+        """This row with an attack that knows a model, see `Native`."""
+        return dataclasses.replace(self, attack=self.attack.for_model(model))
 
     def runnable(self, *, jit_compile: bool = False, seed: int = 0):
         """The foolbox attack to call."""
@@ -179,6 +184,7 @@ EXTRA = _specs(
         attacks.HopSkipJumpAttack(constraint="linf"),
     ),
     ("l2_dataset", DECISIONS, attacks.DatasetAttack()),
+    ("l2_latent_descent", DECISIONS, attacks.LatentDescentAttack()),
     *_flexible("l1", distances.l1),
     ("l0_fmn", GRADIENTS, attacks.L0FMNAttack()),
     ("l1_fmn", GRADIENTS, attacks.L1FMNAttack()),

@@ -16,6 +16,7 @@ import tensorflow as tf
 from dim_tf import data
 from dim_tf.evaluation import sweep
 from dim_tf.evaluation import targets
+from dim_tf.models import latent_search
 
 # A shard that kills this many workers in turn is not tried again.
 _RETRIES = 3
@@ -109,6 +110,7 @@ def _suits_xla(model: keras.Model) -> bool:
         keras.layers.Conv2DTranspose,
         keras.layers.DepthwiseConv2D,
         keras.layers.SeparableConv2D,
+        latent_search.LatentSearch,
         # Of what is in a SavedModel nothing is known.
         keras.layers.TFSMLayer,
     )

@@ -258,14 +258,15 @@ def _attacked(attack, rows) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
 
 def _attack(cell, model, examples, jit_compile) -> dict[str, Any]:
     counter, fmodel = _counted(model)
-    attack = cell.spec.runnable(jit_compile=jit_compile, seed=cell.seed)
+    spec = cell.spec.for_model(model)
+    attack = spec.runnable(jit_compile=jit_compile, seed=cell.seed)
     trial = Trial(model, cell.spec.norm, examples)
     counter.take()
     started = time.perf_counter()
-    epsilons = search(cell.spec, attack, fmodel, trial)
+    epsilons = search(spec, attack, fmodel, trial)
     seconds = time.perf_counter() - started
     forwards, backwards = counter.take()
-    needs_start = cell.spec.attack.supports_starting_points
+    needs_start = spec.attack.supports_starting_points
     failure = np.where(needs_start & ~trial.moved, "no_start", "failed")
     return {
         "status": np.where(np.isfinite(trial.distances), "success", failure),

@@ -13,6 +13,7 @@ from typing import Any
 
 import keras
 
+from dim_tf.models import analysis_by_synthesis
 from dim_tf.models import cnn
 from dim_tf.models import dim
 from dim_tf.models import madry
@@ -79,6 +80,18 @@ MODELS: dict[str, Entry] = {
         "convolutional network, adversarially trained",
         madry.build,
         madry.MadryConfig,
+    ),
+    "abs": Entry(
+        "analysis by synthesis: ten variational autoencoders",
+        analysis_by_synthesis.build,
+        analysis_by_synthesis.AbsConfig,
+    ),
+    "bi_abs": Entry(
+        "ABS with its input binarized and its scores scaled",
+        analysis_by_synthesis.build,
+        analysis_by_synthesis.AbsConfig,
+        {"binarize": True},
+        parent="abs",
     ),
 }
 

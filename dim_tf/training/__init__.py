@@ -13,10 +13,12 @@ import tensorflow as tf
 from dim_tf import config
 from dim_tf import data
 from dim_tf import models
+from dim_tf.models import analysis_by_synthesis as abs_model
 from dim_tf.models import cnn as cnn_model
 from dim_tf.models import dim as dim_model
 from dim_tf.models import madry as madry_model
 from dim_tf.training import adversarial
+from dim_tf.training import analysis_by_synthesis
 from dim_tf.training import classifier
 from dim_tf.training import dim
 from dim_tf.training import loop
@@ -81,6 +83,9 @@ METHODS = {
     ),
     madry_model.MadryConfig: _Method(
         adversarial.AdversarialRecipe, adversarial.stages
+    ),
+    abs_model.AbsConfig: _Method(
+        analysis_by_synthesis.AbsRecipe, analysis_by_synthesis.stages
     ),
 }
 
@@ -165,7 +170,7 @@ def prepare(
 
     Args:
         run: model, seed, folders.
-        sizes: of the model: a `DimConfig`, `CnnConfig` or `MadryConfig`.
+        sizes: of the model: of the class that `models.entry` names.
         recipe: of its method in `METHODS`.
         dataset: what to train on.
         strategy: None: the one that `run.strategy` names.

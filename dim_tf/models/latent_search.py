@@ -1,0 +1,230 @@
+"""Layers of analysis by synthesis: what explains an image best, class by class.
+
+Source: Schott et al., "Towards the first adversarially robust neural network
+model on MNIST" (ICLR 2019), section 3.
+"""
+
+import math
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+_DECODED_AT_ONCE = 200
+_MEAN_DECAY, _SQUARE_DECAY, _ADAM_EPSILON = 0.9, 0.999, 1e-8
+# What a search is made from beside its decoder.
+SETTINGS = ("samples", "steps", "learning_rate", "radius", "seed")
+# Of the prior samples, the share that is likely enough to be looked at.
+_LIKELY = 0.9
+
+
+def evidence_bounds(images, reconstructions, latents):
+    """`|x - G(z)|_2^2 + |z|_2^2 / 2`: less is a better explanation.
+
+    Args:
+        images: float32 `(batch, h, w, 1)`, or `(batch, classes, h, w, 1)`.
+        reconstructions: float32 `(batch, classes, h, w, 1)`.
+        latents: float32 `(batch, classes, latent_units)`.
+
+    Returns:
+        float32 `(batch, classes)`, non-negative: the negative variational
+        bound of log p(x) for unit weights, up to a constant.
+    """
+    if len(images.shape) == 4:
+        images = images[:, None]
+    errors = tf.reduce_sum(tf.square(images - reconstructions), (2, 3, 4))
+    return errors + tf.reduce_sum(tf.square(latents), 2) / 2
+
+
+@keras.saving.register_keras_serializable("dim_tf")
+class LatentSearch(keras.layers.Layer):
+    """The latents whose decoding explains an image best, for every class.
+
+    The best of many samples of the prior is refined by Adam, within a ball.
+    Nothing of the search is differentiated: at a minimum over the latents, the
+    gradient of the bound by the image is its partial derivative there (the
+    envelope theorem), which is exact, and cheap.
+
+    Decodings of the samples are no weights: they are made from the decoder's
+    when the layer is first called, or traced, with other weights than before.
+
+    Args:
+        decoder: `layers.Stack` of the classes' decoders, `(latent_units,)` ->
+            `(h, w, 1)`.
+        samples: drawn from the prior; the least likely tenth is left out.
+        steps: of Adam; 0: only the samples.
+        learning_rate: Adam's, in units of the prior's standard deviation.
+        radius: of the ball that holds the latents.
+        seed: of the samples.
+
+    Input: images `(batch, h, w, 1)`.
+    Output: `{"latents": (batch, classes, latent_units), "reconstructions":
+        (batch, classes, h, w, 1)}`, without gradients.
+    """
+
+    def __init__(
+        self,
+        decoder,
+        samples=8_000,
+        steps=50,
+        learning_rate=0.05,
+        radius=5.0,
+        seed=0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.decoder = decoder
+        self.samples = samples
+        self.steps = steps
+        self.learning_rate = learning_rate
+        self.radius = radius
+        self.seed = seed
+        self.classes = decoder.count
+        (self.latent_units,) = decoder.copy_input_shape
+        normal = np.random.default_rng(seed).standard_normal(
+            (samples, self.latent_units), np.float32
+        )
+        kept = max(1, round(_LIKELY * samples))
+        likely_first = np.argsort(np.square(normal).sum(1), kind="stable")
+        self._prior = normal[np.sort(likely_first[:kept])]
+        pixels = math.prod(decoder.copy_output_shape)
+        self._decodings = tf.Variable(
+            tf.zeros((self.classes, kept, pixels)), trainable=False
+        )
+        self._decoded_with: list[np.ndarray] | None = None
+        self._compiled_search = tf.function(self._search)
+
+    def build(self, input_shape):
+        del input_shape
+        if not self.decoder.built:
+            self.decoder.build((None, self.classes, self.latent_units))
+
+    def call(self, images):
+        with tf.init_scope():
+            self._refresh()
+        latents = tf.stop_gradient(
+            self._compiled_search(tf.stop_gradient(images))
+        )
+        reconstructions = self.decoder(latents, training=False)
+        return {
+            "latents": latents,
+            "reconstructions": tf.stop_gradient(reconstructions),
+        }
+
+    def _refresh(self):
+        """Decodes the samples of the prior anew if the decoder has changed."""
+        weights = [value.numpy() for value in self.decoder.weights]
+        known = self._decoded_with
+        if known is not None and all(map(np.array_equal, weights, known)):
+            return
+        decode = tf.function(
+            lambda latents: self.decoder(latents, training=False)
+        )
+        for first in range(0, len(self._prior), _DECODED_AT_ONCE):
+            some = self._prior[first : first + _DECODED_AT_ONCE]
+            tiled = np.repeat(some[:, None], self.classes, 1)
+            decoded = tf.reshape(decode(tiled), (len(some), self.classes, -1))
+            self._decodings[:, first : first + len(some)].assign(
+                tf.transpose(decoded, (1, 0, 2))
+            )
+        self._decoded_with = weights
+
+    def _search(self, images):
+        return self._descend(images, self._best_samples(images))
+
+    def _best_samples(self, images):
+        """The samples that explain images best, `(batch, classes, units)`."""
+        flat = tf.reshape(images, (tf.shape(images)[0], -1))
+        likelihood = tf.reduce_sum(tf.square(self._prior), 1) / 2
+        best = []
+        for decodings in tf.unstack(self._decodings):
+            # Without |x|_2^2, which all samples share.
+            constant = tf.reduce_sum(tf.square(decodings), 1) + likelihood
+            products = tf.matmul(flat, decodings, transpose_b=True)
+            best.append(tf.argmin(constant - 2 * products, 1))
+        return tf.gather(self._prior, tf.stack(best, 1))
+
+    def _descend(self, images, latents):
+        def descend(step, latents, means, squares):
+            with tf.GradientTape() as tape:
+                tape.watch(latents)
+                bounds = evidence_bounds(
+                    images, self.decoder(latents, training=False), latents
+                )
+            gradients = tape.gradient(bounds, latents)
+            means += (1 - _MEAN_DECAY) * (gradients - means)
+            squares += (1 - _SQUARE_DECAY) * (tf.square(gradients) - squares)
+            time = tf.cast(step + 1, tf.float32)
+            mean = means / (1 - _MEAN_DECAY**time)
+            square = squares / (1 - _SQUARE_DECAY**time)
+            latents -= (
+                self.learning_rate * mean / (tf.sqrt(square) + _ADAM_EPSILON)
+            )
+            latents = tf.clip_by_norm(latents, self.radius, axes=[2])
+            return step + 1, latents, means, squares
+
+        zeros = tf.zeros_like(latents)
+        return tf.while_loop(
+            lambda step, *_: step < self.steps,
+            descend,
+            (0, latents, zeros, zeros),
+            maximum_iterations=self.steps,
+        )[1]
+
+    def compute_output_spec(self, images):
+        def described(shape):
+            batch = images.shape[0]
+            return keras.KerasTensor(
+                (batch, self.classes, *shape), self.compute_dtype
+            )
+
+        return {
+            "latents": described(self.decoder.copy_input_shape),
+            "reconstructions": described(self.decoder.copy_output_shape),
+        }
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "decoder": keras.saving.serialize_keras_object(self.decoder),
+            **{name: getattr(self, name) for name in SETTINGS},
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        decoder = keras.saving.deserialize_keras_object(config["decoder"])
+        return cls(**{**config, "decoder": decoder})
+
+
+@keras.saving.register_keras_serializable("dim_tf")
+class EvidenceScores(keras.layers.Layer):
+    """Scores of the classes: their negative evidence bounds.
+
+    Args:
+        scaled: whether each class's bound is multiplied by its own scale,
+            which the binary variant needs: binarized strokes cost one class
+            more than another.
+
+    Input: `[images (batch, h, w, 1), reconstructions (batch, classes, h, w,
+        1), latents (batch, classes, latent_units)]`.
+    Output shape: `(batch, classes)`.
+    """
+
+    def __init__(self, scaled=False, **kwargs):
+        super().__init__(**kwargs)
+        self.scaled = scaled
+
+    def build(self, input_shape):
+        self.scales = self.add_weight(
+            shape=(input_shape[1][1],), initializer="ones", name="scales"
+        )
+
+    def call(self, inputs):
+        scores = -evidence_bounds(*inputs)
+        return scores * self.scales if self.scaled else scores
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[1][:2]
+
+    def get_config(self):
+        return {**super().get_config(), "scaled": self.scaled}
