@@ -4,6 +4,7 @@ r"""Times this project's attacks beside foolbox's, and its own choices.
     python -m dim_tf.benchmark --subject=stack
     python -m dim_tf.benchmark --subject=inference --model=saved_models/dim
     python -m dim_tf.benchmark --subject=overhead --model=saved_models/dim
+    python -m dim_tf.benchmark --subject=synthesis --num_examples=1 --rounds=20
 
 `attacks`: every attack of the paper that foolbox can run on TensorFlow, ours
 and foolbox's in turn, on the same test images. Rows go to the output file as
@@ -12,6 +13,8 @@ they come, and those that are there already are not made again.
 Keras models, and as a loop over ten inside one compiled step.
 `inference`: one image through the SavedModel, at the median.
 `overhead`: what a sweep of the quick suite costs beside its attacks.
+`synthesis`: test images classified together by DIM, by ABS, and by ABS with its
+ten classes one after the other.
 """
 
 import dataclasses
@@ -30,6 +33,7 @@ from dim_tf.attacks import suite
 from dim_tf.benchmarking import attacks
 from dim_tf.benchmarking import overhead
 from dim_tf.benchmarking import stack
+from dim_tf.benchmarking import synthesis
 from dim_tf.benchmarking import timing
 from dim_tf.models import dim
 from dim_tf.models import saving
@@ -44,10 +48,11 @@ class BenchmarkConfig:
     subject: str = config.setting(
         "attacks",
         "What to time.",
-        choices=("attacks", "stack", "inference", "overhead"),
+        choices=("attacks", "stack", "inference", "overhead", "synthesis"),
     )
     model: str = config.setting(
-        "dim", "Name or folder of the model, for all but the stack."
+        "dim",
+        "Name or folder of the model; not for the stack and the synthesis.",
     )
     num_examples: int = config.setting(
         100, "Test images attacked at once, the first ones.", minimum=1
@@ -68,7 +73,7 @@ class BenchmarkConfig:
         128, "Images per training step, for the stack.", minimum=1
     )
     rounds: int = config.setting(
-        200, "How often the stack or inference is timed.", minimum=1
+        200, "How often all but attacks are timed.", minimum=1
     )
 
     def __post_init__(self):
@@ -158,6 +163,11 @@ def main(argv: list[str]) -> None:
         _print_seconds(
             stack.time_steps(sizes, settings.batch_size, settings.rounds)
         )
+    elif settings.subject == "synthesis":
+        dataset = config.from_flags(data.DataConfig)
+        images = data.load(dataset, "test").images[: settings.num_examples]
+        named = {name: models.load_outputs(name) for name in ("dim", "abs")}
+        _print_seconds(synthesis.seconds(named, images, settings.rounds))
     elif settings.subject == "overhead":
         _print_overhead(settings, config.from_flags(data.DataConfig))
     else:

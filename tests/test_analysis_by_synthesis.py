@@ -12,6 +12,7 @@ from dim_tf import layers
 from dim_tf import metrics
 from dim_tf import models
 from dim_tf import training
+from dim_tf.benchmarking import synthesis
 from dim_tf.models import analysis_by_synthesis
 from dim_tf.models import latent_search
 from dim_tf.training import analysis_by_synthesis as recipes
@@ -191,6 +192,14 @@ def test_binary_variant_scales_its_scores(images):
         plain(binary)["scores"] * np.linspace(0.5, 1.5, 10),
         rtol=1e-4,
     )
+
+
+def test_class_by_class_it_is_the_same(small, images):
+    scores = synthesis.class_by_class(small)(tf.constant(images))
+    np.testing.assert_allclose(scores, small(images)["scores"], rtol=1e-4)
+    timed = synthesis.seconds({"abs": small}, images, rounds=2)
+    assert timed.keys() == {"abs", "abs, class by class"}
+    assert all((seconds > 0).all() for seconds in timed.values())
 
 
 def test_classes_meet_in_a_batch(tiny_mnist):
