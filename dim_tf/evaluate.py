@@ -194,6 +194,7 @@ def _cells(target, settings, dataset) -> list[sweep.Cell]:
             preset=settings.suite,
             spec=spec,
             seed=settings.seed,
+            search_view=target.search_view,
         )
         for spec in settings.attacks
     ]

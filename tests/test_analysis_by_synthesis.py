@@ -12,7 +12,9 @@ from dim_tf import layers
 from dim_tf import metrics
 from dim_tf import models
 from dim_tf import training
+from dim_tf.attacks import suite
 from dim_tf.benchmarking import synthesis
+from dim_tf.evaluation import sweep
 from dim_tf.models import analysis_by_synthesis
 from dim_tf.models import latent_search
 from dim_tf.training import analysis_by_synthesis as recipes
@@ -233,3 +235,29 @@ def test_training_learns_and_resumes(tiny_mnist, tmp_path):
         trained.model.get_weights(), restored.model.get_weights(), strict=True
     ):
         np.testing.assert_array_equal(mine, its)
+
+
+def test_search_view_shares_all_but_its_search(small, images):
+    view = analysis_by_synthesis.search_view(small, samples=7, steps=2)
+    search = view.get_layer("search")
+    assert (search.samples, search.steps, search.radius) == (7, 2, 5.0)
+    assert search.decoder is small.get_layer("search").decoder
+    assert view.output.keys() == small.output.keys()
+    same = analysis_by_synthesis.search_view(small, samples=50, steps=10)
+    for name, value in same(images).items():
+        np.testing.assert_array_equal(value, small(images)[name])
+    assert analysis_by_synthesis.search_view(small, samples=7, steps=2) is view
+
+
+def test_attacks_search_on_the_view_and_the_model_judges(small, images):
+    labels = metrics.predictions(small, images)
+    examples = data.Examples(images, labels, np.arange(len(images)))
+    spec = suite.PAPER["l2_add_gauss"]
+    cell = sweep.Cell("abs", "", "", "paper", spec, 0, {"steps": 0})
+    records = sweep.records(cell, small, examples, jit_compile=False)
+    assert cell.fingerprint["search_view"] == {"steps": 0}
+    hit = np.array(records["status"]) == "success"
+    assert hit.any()
+    for row in np.flatnonzero(hit):
+        found = records["adversarial"][row].reshape(1, 28, 28, 1)
+        assert metrics.predictions(small, found) != labels[row]

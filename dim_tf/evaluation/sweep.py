@@ -11,6 +11,7 @@ import pathlib
 import time
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -25,6 +26,7 @@ from dim_tf.evaluation import results
 from dim_tf.evaluation.distances import distances
 from dim_tf.evaluation.protocol import Trial
 from dim_tf.evaluation.search import search
+from dim_tf.models import analysis_by_synthesis
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Cell:
         preset: of the suite that the attack is from, or `results.PROBE`.
         spec: the attack.
         seed: of everything random.
+        search_view: of the model, which the attack searches on; empty: the
+            model itself.
     """
 
     model: str
@@ -46,6 +50,7 @@ class Cell:
     preset: str
     spec: AttackSpec
     seed: int
+    search_view: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def fingerprint(self) -> results.Fingerprint:
@@ -57,6 +62,7 @@ class Cell:
             "repeats": self.spec.repeats,
             "epsilons": list(self.spec.epsilons),
             "seed": self.seed,
+            "search_view": dict(self.search_view),
         }
 
 
@@ -257,7 +263,10 @@ def _attacked(attack, rows) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
 
 
 def _attack(cell, model, examples, jit_compile) -> dict[str, Any]:
-    counter, fmodel = _counted(model)
+    seen = model
+    if cell.search_view:
+        seen = analysis_by_synthesis.search_view(model, **cell.search_view)
+    counter, fmodel = _counted(seen)
     spec = cell.spec.for_model(model)
     attack = spec.runnable(jit_compile=jit_compile, seed=cell.seed)
     trial = Trial(model, cell.spec.norm, examples)

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable
+from collections.abc import Mapping
 
 import keras
 import numpy as np
@@ -23,11 +24,13 @@ class Target:
         name: for records and tables.
         weights_digest: of its weights, or of its files.
         load: makes the model, images in [0, 1] -> dict with `scores`.
+        search_view: of the model, see `models.Entry`.
     """
 
     name: str
     weights_digest: str
     load: Callable[[], keras.Model]
+    search_view: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 def find(name_or_path: str, bounds=(0.0, 1.0), signature="") -> Target:
@@ -51,7 +54,8 @@ def find(name_or_path: str, bounds=(0.0, 1.0), signature="") -> Target:
     folder = models.find(name_or_path).resolve()
     card = saving.read_card(folder)
     load = functools.partial(models.load_outputs, folder)
-    return Target(card["model"], card["weights_digest"], load)
+    view = models.entry(card["model"]).search_view
+    return Target(card["model"], card["weights_digest"], load, view)
 
 
 def check(model: keras.Model, examples: data.Examples) -> float:

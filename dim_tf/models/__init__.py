@@ -32,6 +32,8 @@ class Entry:
         sizes: dataclass that `build` takes.
         switches: the fields of `sizes` that make this variant.
         parent: name of the model whose weights this one uses, or None.
+        search_view: settings of a cheaper stand-in that attacks search on; no
+            model but this one ever judges them.
     """
 
     summary: str
@@ -39,6 +41,7 @@ class Entry:
     sizes: type[Any]
     switches: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     parent: str | None = None
+    search_view: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 MODELS: dict[str, Entry] = {
@@ -85,6 +88,7 @@ MODELS: dict[str, Entry] = {
         "analysis by synthesis: ten variational autoencoders",
         analysis_by_synthesis.build,
         analysis_by_synthesis.AbsConfig,
+        search_view=analysis_by_synthesis.SEARCH_VIEW,
     ),
     "bi_abs": Entry(
         "ABS with its input binarized and its scores scaled",
@@ -92,6 +96,7 @@ MODELS: dict[str, Entry] = {
         analysis_by_synthesis.AbsConfig,
         {"binarize": True},
         parent="abs",
+        search_view=analysis_by_synthesis.SEARCH_VIEW,
     ),
 }
 
