@@ -1,5 +1,6 @@
 """The layers that the models need and Keras does not have."""
 
+import copy
 import functools
 
 import keras
@@ -283,7 +284,8 @@ class Stack(keras.layers.Layer):
     def get_config(self):
         return {
             **super().get_config(),
-            "template": self._template_config,
+            # A copy, since deserializing empties it.
+            "template": copy.deepcopy(self._template_config),
             "count": self.count,
         }
 
