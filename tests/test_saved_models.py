@@ -20,11 +20,7 @@ LEAST_CLEAN_ACCURACY = {
     "dn_single_im": 0.95,
     "cnn": 0.99,
     "bi_cnn": 0.985,
-    "abs": 0.987,
-    "bi_abs": 0.985,
 }
-# A classification takes these a hundred times as long.
-SLOW = ("abs", "bi_abs")
 
 
 @pytest.fixture
@@ -42,7 +38,7 @@ def test_card_names_the_weights(name, card):
     assert card["model"] == name
     assert card["weights_digest"] == saving.digest(models.load_outputs(name))
     assert card["num_test_images"] == 10_000
-    assert card["num_first_look_images"] == (0 if name in SLOW else 500)
+    assert card["num_first_look_images"] == 500
 
 
 @pytest.mark.slow
@@ -50,21 +46,18 @@ def test_card_names_the_weights(name, card):
 def test_clean_accuracy_is_the_cards_and_no_less_than_the_papers(
     name, card, mnist
 ):
-    assert card["clean_accuracy"] >= LEAST_CLEAN_ACCURACY[name]
     test = data.load(mnist, "test")
-    tolerance = 5e-4  # another machine rounds otherwise
-    if name in SLOW:
-        # Of 200 images, four more are wrong once in a thousand tries.
-        test, tolerance = test.take(slice(200)), 0.025
     accuracy = metrics.accuracy(models.load_outputs(name), test)
-    assert accuracy == pytest.approx(card["clean_accuracy"], abs=tolerance)
+    # Another machine rounds otherwise: a few images may change sides.
+    assert accuracy == pytest.approx(card["clean_accuracy"], abs=5e-4)
+    assert accuracy >= LEAST_CLEAN_ACCURACY[name]
 
 
 def test_weights_stay_small():
     weights = list(ROOT.glob("saved_models/*/*.keras"))
     trained = {n for n in LEAST_CLEAN_ACCURACY if not models.entry(n).parent}
     assert {path.parent.name for path in weights} == trained
-    assert sum(path.stat().st_size for path in weights) < 80e6
+    assert sum(path.stat().st_size for path in weights) < 60e6
 
 
 def test_readme_table_is_made_from_the_cards():
