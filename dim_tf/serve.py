@@ -1,0 +1,91 @@
+r"""Serves SavedModels over HTTP, as TensorFlow Serving does.
+
+    python -m dim_tf.export --model=all
+    python -m dim_tf.serve --model_base_path=saved_models --port=8501
+
+    curl localhost:8501/v1/models/dim/metadata
+"""
+
+import dataclasses
+import pathlib
+
+import rich.console
+import uvicorn
+
+from dim_tf import config
+from dim_tf import entry
+from dim_tf import models
+from dim_tf.serving import app
+from dim_tf.serving.models import Limits
+from dim_tf.serving.repository import Repository
+
+
+@dataclasses.dataclass(frozen=True)
+class ServeConfig:
+    """What to serve, where, and what a request may be."""
+
+    model_base_path: str = config.setting(
+        str(models.SAVED_MODELS), "Folder with a folder for every model."
+    )
+    models: str = config.setting(
+        "", "Comma-separated names of models; empty: all that are exported."
+    )
+    host: str = config.setting(
+        "127.0.0.1", "Address to listen at; 0.0.0.0: from everywhere."
+    )
+    port: int = config.setting(
+        8501, "TCP port to listen at.", minimum=1, maximum=65_535
+    )
+    max_batch_size: int = config.setting(
+        256, "Images of a request, and of a model call, at most.", minimum=1
+    )
+    max_body_bytes: int = config.setting(
+        8 << 20, "Bytes of a request's body at most.", minimum=1
+    )
+    max_waiting: int = config.setting(
+        1_000, "Requests that may wait for a model.", minimum=1
+    )
+    request_seconds: float = config.setting(
+        30.0, "For a body to arrive, and for its answer.", minimum=0.001
+    )
+    poll_seconds: float = config.setting(
+        5.0, "Between two looks for new versions.", minimum=0.01
+    )
+
+    def __post_init__(self):
+        config.validate(self)
+
+
+def main(argv: list[str]) -> None:
+    if argv:
+        raise ValueError(f"serve takes flags only, got {argv[0]!r}")
+    settings = config.from_flags(ServeConfig)
+    names = [name for name in settings.models.split(",") if name]
+    repository = Repository(pathlib.Path(settings.model_base_path), names)
+    repository.refresh()
+    if not repository.names:
+        raise ValueError(
+            f"no SavedModel in {settings.model_base_path} can be served; make "
+            "some with `python -m dim_tf.export --model=all`"
+        )
+    limits = Limits(
+        body_bytes=settings.max_body_bytes,
+        rows=settings.max_batch_size,
+        waiting=settings.max_waiting,
+        seconds=settings.request_seconds,
+    )
+    rich.console.Console(stderr=True).print(
+        f"serving {', '.join(repository.names)} at "
+        f"http://{settings.host}:{settings.port}"
+    )
+    uvicorn.run(
+        app.make(repository, limits, settings.poll_seconds),
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+    )
+
+
+if __name__ == "__main__":
+    config.define_flags(ServeConfig)
+    entry.run(main)

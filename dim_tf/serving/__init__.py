@@ -1,0 +1,1 @@
+"""SavedModels behind HTTP, as TensorFlow Serving and others speak it."""

@@ -1,0 +1,98 @@
+"""The models that are served, and how they are asked."""
+
+import asyncio
+import concurrent.futures
+import dataclasses
+import logging
+from collections.abc import Callable
+from collections.abc import Mapping
+
+import numpy as np
+
+from dim_tf.serving.batching import Batcher
+from dim_tf.serving.errors import RequestError
+from dim_tf.serving.repository import Repository
+from dim_tf.serving.repository import Version
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """What a request may be.
+
+    Attributes:
+        body_bytes: of its body.
+        rows: of a batch.
+        waiting: requests that may wait for a model.
+        seconds: for the body to arrive, and for the answer.
+    """
+
+    body_bytes: int
+    rows: int
+    waiting: int
+    seconds: float
+
+
+class Models:
+    """A repository with a batcher for each version that is served.
+
+    Args:
+        repository: of the versions.
+        limits: of the requests.
+        observe: is told the model's name and the rows of every call.
+    """
+
+    def __init__(
+        self,
+        repository: Repository,
+        limits: Limits,
+        observe: Callable[[str, int], None],
+    ):
+        self.repository = repository
+        self.limits = limits
+        self._observe = observe
+        self._batchers: dict[Version, Batcher] = {}
+        # TensorFlow spreads a call over the cores by itself.
+        self._executor = concurrent.futures.ThreadPoolExecutor(1, "predict")
+
+    async def predict(
+        self, version: Version, inputs: Mapping[str, np.ndarray]
+    ) -> Mapping[str, np.ndarray]:
+        """Outputs by name for checked inputs by name.
+
+        Raises:
+            RequestError: 429 or 504, too much is going on.
+        """
+        if version not in self._batchers:
+            self._batchers[version] = Batcher(
+                version.predict,
+                self._executor,
+                max_rows=self.limits.rows,
+                max_waiting=self.limits.waiting,
+                observe=lambda rows: self._observe(version.name, rows),
+            )
+        try:
+            return await asyncio.wait_for(
+                self._batchers[version].predict(inputs), self.limits.seconds
+            )
+        except TimeoutError as error:
+            raise RequestError(
+                504, f"no answer within {self.limits.seconds:g} s"
+            ) from error
+
+    async def watch(self, seconds: float) -> None:
+        """Looks for new versions for as long as the service runs."""
+        while True:
+            await asyncio.sleep(seconds)
+            await self.refresh()
+
+    async def refresh(self) -> None:
+        """Looks for new versions once, in a thread of its own."""
+        try:
+            await asyncio.to_thread(self.repository.refresh)
+        except OSError:
+            _LOG.exception("cannot look for new versions")
+        served = {self.repository.get(name) for name in self.repository.names}
+        for version in self._batchers.keys() - served:
+            del self._batchers[version]

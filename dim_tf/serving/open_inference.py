@@ -1,0 +1,162 @@
+"""The Open Inference Protocol, version 2, over HTTP.
+
+Source: https://github.com/kserve/open-inference-protocol.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import fastapi
+import numpy as np
+
+import dim_tf
+from dim_tf.serving import tensors
+from dim_tf.serving.errors import RequestError
+from dim_tf.serving.http import answer
+from dim_tf.serving.http import read_json
+from dim_tf.serving.models import Models
+from dim_tf.serving.repository import Tensor
+from dim_tf.serving.repository import Version
+
+_DATATYPES = {
+    "bool": "BOOL",
+    **{f"{kind}int{n}": f"{kind.upper()}INT{n}"
+       for kind in ("", "u") for n in (8, 16, 32, 64)},
+    **{f"float{n}": f"FP{n}" for n in (16, 32, 64)},
+}
+
+
+def router(models: Models) -> fastapi.APIRouter:
+    """The routes below `/v2`."""
+    routes = fastapi.APIRouter(prefix="/v2")
+
+    @routes.get("")
+    async def server():
+        about = {"name": "dim_tf", "version": dim_tf.__version__}
+        return answer({**about, "extensions": []})
+
+    @routes.get("/health/live")
+    async def live():
+        return answer({"live": True})
+
+    @routes.get("/health/ready")
+    async def ready():
+        is_ready = bool(models.repository.names)
+        return answer({"ready": is_ready}, 200 if is_ready else 503)
+
+    @routes.get("/models/{name}")
+    @routes.get("/models/{name}/versions/{version}")
+    async def metadata(name: str, version: str | None = None):
+        return answer(_metadata(models.repository.get(name, version)))
+
+    @routes.get("/models/{name}/ready")
+    @routes.get("/models/{name}/versions/{version}/ready")
+    async def model_ready(name: str, version: str | None = None):
+        found = models.repository.get(name, version)
+        return answer({"name": found.name, "ready": True})
+
+    @routes.post("/models/{name}/infer")
+    @routes.post("/models/{name}/versions/{version}/infer")
+    async def infer(
+        request: fastapi.Request, name: str, version: str | None = None
+    ):
+        found = models.repository.get(name, version)
+        body = await read_json(request, models.limits)
+        inputs = _inputs(body, found, models.limits.rows)
+        wanted = _wanted(body, found)
+        outputs = await models.predict(found, inputs)
+        said = {"id": body["id"]} if isinstance(body.get("id"), str) else {}
+        return answer(
+            {
+                "model_name": found.name,
+                "model_version": str(found.number),
+                **said,
+                "outputs": [_output(name, outputs[name]) for name in wanted],
+            }
+        )
+
+    return routes
+
+
+def _metadata(version: Version):
+    return {
+        "name": version.name,
+        "versions": [str(version.number)],
+        "platform": "tensorflow_savedmodel",
+        "inputs": _described(version.inputs),
+        "outputs": _described(version.outputs),
+    }
+
+
+def _described(of: Mapping[str, Tensor]):
+    return [
+        {
+            "name": name,
+            "datatype": _DATATYPES[tensor.dtype.name],
+            "shape": [-1 if size is None else size for size in tensor.shape],
+        }
+        for name, tensor in of.items()
+    ]
+
+
+def _inputs(
+    body: dict[str, Any], version: Version, max_rows: int
+) -> dict[str, np.ndarray]:
+    given = {}
+    for item in _objects(body, "inputs"):
+        given[str(item.get("name"))] = item
+    tensors.check_names(given, version.inputs)
+    arrays = {}
+    for name, tensor in version.inputs.items():
+        item, expected = given[name], _DATATYPES[tensor.dtype.name]
+        if item.get("datatype") != expected:
+            raise RequestError(
+                400,
+                f"input {name!r}: expected the datatype {expected}, got "
+                f"{item.get('datatype')!r}",
+            )
+        shape = item.get("shape")
+        if not isinstance(shape, list) or not all(
+            type(size) is int for size in shape
+        ):
+            raise RequestError(
+                400, f"input {name!r}: 'shape' must be a list of integers"
+            )
+        arrays[name] = tensors.from_flat(
+            item.get("data"), shape, tensor, max_rows
+        )
+    tensors.same_rows(arrays)
+    return arrays
+
+
+def _wanted(body: dict[str, Any], version: Version) -> list[str]:
+    """Names of the outputs that were asked for; all if none was."""
+    if "outputs" not in body:
+        return list(version.outputs)
+    names = [item.get("name") for item in _objects(body, "outputs")]
+    for name in names:
+        if not isinstance(name, str) or name not in version.outputs:
+            raise RequestError(
+                400,
+                f"no output {name!r}; the model gives "
+                f"{', '.join(version.outputs)}",
+            )
+    return names
+
+
+def _objects(body: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    items = body.get(key)
+    if not isinstance(items, list) or not all(
+        isinstance(item, dict) for item in items
+    ):
+        raise RequestError(400, f"{key!r} must be a list of objects")
+    return items
+
+
+def _output(name: str, value: np.ndarray):
+    return {
+        "name": name,
+        "shape": list(value.shape),
+        "datatype": _DATATYPES[value.dtype.name],
+        "data": value.ravel(),
+    }

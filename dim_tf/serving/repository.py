@@ -1,0 +1,204 @@
+"""The models that are served: version folders, loaded, warm and watched.
+
+    <base path>/<name>/<number>/saved_model.pb
+
+The newest version of every model is served. When a newer folder appears it is
+loaded beside the old one, which goes as soon as the new one is warm.
+"""
+
+import dataclasses
+import logging
+import pathlib
+import threading
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from dim_tf.serving.errors import RequestError
+
+SIGNATURE = "serving_default"
+_LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Tensor:
+    """What goes into or comes out of a model.
+
+    Attributes:
+        name: of the tensor.
+        dtype: NumPy's, such as float32.
+        shape: with None for any size; the first is the batch's.
+    """
+
+    name: str
+    dtype: np.dtype
+    shape: tuple[int | None, ...]
+
+
+class Version:
+    """A SavedModel that is loaded and warm.
+
+    Args:
+        name: of the model.
+        number: of the version.
+        folder: of the SavedModel.
+
+    Attributes:
+        inputs, outputs: `Tensor` by name.
+    """
+
+    def __init__(self, name: str, number: int, folder: pathlib.Path):
+        self.name = name
+        self.number = number
+        self._loaded = tf.saved_model.load(str(folder))
+        if SIGNATURE not in self._loaded.signatures:
+            raise ValueError(f"it has no signature {SIGNATURE!r}")
+        self._signature = self._loaded.signatures[SIGNATURE]
+        _, keywords = self._signature.structured_input_signature
+        self.inputs = _tensors(keywords)
+        self.outputs = _tensors(self._signature.structured_outputs)
+        if not self.inputs or any(
+            len(tensor.shape) < 1 or None in tensor.shape[1:]
+            for tensor in self.inputs.values()
+        ):
+            raise ValueError("it takes tensors of more than one free size")
+        # The first call traces and allocates, which nobody should wait for.
+        self.predict(
+            {
+                tensor.name: np.zeros((1, *tensor.shape[1:]), tensor.dtype)
+                for tensor in self.inputs.values()
+            }
+        )
+
+    def predict(
+        self, inputs: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """Outputs `(batch, ...)` by name of inputs `(batch, ...)` by name."""
+        feeds = {name: tf.constant(value) for name, value in inputs.items()}
+        found = self._signature(**feeds)
+        return {name: value.numpy() for name, value in sorted(found.items())}
+
+
+def _tensors(specs: Mapping[str, Any]) -> dict[str, Tensor]:
+    return {
+        name: Tensor(
+            name, np.dtype(spec.dtype.as_numpy_dtype), tuple(spec.shape)
+        )
+        for name, spec in sorted(specs.items())
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class Status:
+    """Where a version stands, in TensorFlow Serving's words."""
+
+    number: int
+    state: str
+    error: str = ""
+
+
+class Repository:
+    """The models of a folder; safe to use from several threads.
+
+    Args:
+        base_path: folder with a folder per model.
+        names: models to serve; empty: all that are there.
+
+    Raises:
+        FileNotFoundError: the folder, or a model that was named, is not there.
+    """
+
+    def __init__(self, base_path: pathlib.Path, names: Sequence[str] = ()):
+        self._base_path = base_path
+        self._wanted = tuple(names)
+        self._refreshing = threading.Lock()
+        self._serving: dict[str, Version] = {}
+        self._failed: dict[str, Status] = {}
+        if not base_path.is_dir():
+            raise FileNotFoundError(f"no folder {base_path}")
+        absent = set(names) - self._on_disk().keys()
+        if absent:
+            raise FileNotFoundError(
+                f"no SavedModel of {', '.join(sorted(absent))} in {base_path}; "
+                "make it with `python -m dim_tf.export`"
+            )
+
+    def refresh(self) -> None:
+        """Loads what is new, and lets go of what is gone."""
+        with self._refreshing:
+            on_disk = self._on_disk()
+            for name, folders in on_disk.items():
+                self._load_newest(name, folders)
+            for name in set(self._serving) - on_disk.keys():
+                del self._serving[name]
+            for name in set(self._failed) - on_disk.keys():
+                del self._failed[name]
+
+    def _on_disk(self) -> dict[str, dict[int, pathlib.Path]]:
+        """Version folders by number, by model."""
+        found: dict[str, dict[int, pathlib.Path]] = {}
+        for path in self._base_path.glob("*/*/saved_model.pb"):
+            name, number = path.parts[-3:-1]
+            wanted = not self._wanted or name in self._wanted
+            # Half-written versions have names that are no number.
+            if wanted and number.isascii() and number.isdecimal():
+                found.setdefault(name, {})[int(number)] = path.parent
+        return found
+
+    def _load_newest(self, name: str, folders: dict[int, pathlib.Path]) -> None:
+        number = max(folders)
+        served, failed = self._serving.get(name), self._failed.get(name)
+        if served and served.number == number:
+            return
+        if failed and failed.number == number:
+            return
+        try:
+            self._serving[name] = Version(name, number, folders[number])
+            self._failed.pop(name, None)
+        except Exception as error:  # whatever a damaged file may raise
+            _LOG.error("%s version %d: %s", name, number, error)
+            reason = "the SavedModel cannot be loaded"
+            self._failed[name] = Status(number, "END", reason)
+
+    @property
+    def names(self) -> list[str]:
+        """Of the models that are served."""
+        return sorted(self._serving)
+
+    def get(self, name: str, number: str | None = None) -> Version:
+        """A version that is served.
+
+        Args:
+            name: of the model.
+            number: of the version, as a client writes it; None: the newest.
+
+        Raises:
+            RequestError: 404, it is not served.
+        """
+        version = self._serving.get(name)
+        if version is None or number not in (None, str(version.number)):
+            asked = f"Latest({name})"
+            if number is not None:
+                asked = f"Specific({name}, {number})"
+            raise RequestError(404, f"Servable not found for request: {asked}")
+        return version
+
+    def statuses(self, name: str) -> list[Status]:
+        """Of the versions of a model that are known, the newest first.
+
+        Raises:
+            RequestError: 404, the model is not known.
+        """
+        found = []
+        if name in self._failed:
+            found.append(self._failed[name])
+        if name in self._serving:
+            found.append(Status(self._serving[name].number, "AVAILABLE"))
+        if not found:
+            raise RequestError(
+                404, f"Could not find any versions of model {name}"
+            )
+        return found

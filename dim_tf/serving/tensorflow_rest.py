@@ -1,0 +1,210 @@
+"""The REST interface of TensorFlow Serving.
+
+Source: https://www.tensorflow.org/tfx/serving/api_rest. Versions have no
+labels here, and the models no signatures for `:classify` and `:regress`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import fastapi
+import numpy as np
+import tensorflow as tf
+
+from dim_tf.serving import tensors
+from dim_tf.serving.errors import RequestError
+from dim_tf.serving.http import answer
+from dim_tf.serving.http import read_json
+from dim_tf.serving.models import Models
+from dim_tf.serving.repository import SIGNATURE
+from dim_tf.serving.repository import Tensor
+from dim_tf.serving.repository import Version
+
+_METHOD = "tensorflow/serving/predict"
+
+
+def router(models: Models) -> fastapi.APIRouter:
+    """The routes below `/v1/models`."""
+    routes = fastapi.APIRouter(prefix="/v1/models")
+
+    async def predict(request: fastapi.Request, name: str, version: str | None):
+        found = models.repository.get(name, version)
+        body = await read_json(request, models.limits)
+        inputs, by_row = _inputs(body, found, models.limits.rows)
+        outputs = await models.predict(found, inputs)
+        return answer(_by_row(outputs) if by_row else _by_name(outputs))
+
+    @routes.get("/{name}")
+    async def status(name: str):
+        return answer(_statuses(models, name))
+
+    @routes.get("/{name}/versions/{version}")
+    async def version_status(name: str, version: str):
+        return answer(_statuses(models, name, version))
+
+    @routes.get("/{name}/metadata")
+    async def metadata(name: str):
+        return answer(_metadata(models.repository.get(name)))
+
+    @routes.get("/{name}/versions/{version}/metadata")
+    async def version_metadata(name: str, version: str):
+        return answer(_metadata(models.repository.get(name, version)))
+
+    @routes.post("/{name}:predict")
+    async def newest_predict(request: fastapi.Request, name: str):
+        return await predict(request, name, None)
+
+    @routes.post("/{name}/versions/{version}:predict")
+    async def version_predict(
+        request: fastapi.Request, name: str, version: str
+    ):
+        return await predict(request, name, version)
+
+    @routes.post("/{name}:{method}")
+    @routes.post("/{name}/versions/{version}:{method}")
+    async def other(name: str, method: str, version: str | None = None):
+        models.repository.get(name, version)
+        if method not in ("classify", "regress"):
+            raise RequestError(400, f"Malformed request: no method {method!r}")
+        raise RequestError(
+            400,
+            f"Expected {method} signature method_name to be "
+            f"tensorflow/serving/{method}. Was: {_METHOD}",
+        )
+
+    return routes
+
+
+def _statuses(models: Models, name: str, version: str | None = None):
+    found = [
+        status
+        for status in models.repository.statuses(name)
+        if version in (None, str(status.number))
+    ]
+    if not found:
+        raise RequestError(
+            404, f"Could not find version {version} of model {name}"
+        )
+    return {
+        "model_version_status": [
+            {
+                "version": str(status.number),
+                "state": status.state,
+                "status": {
+                    "error_code": "UNKNOWN" if status.error else "OK",
+                    "error_message": status.error,
+                },
+            }
+            for status in found
+        ]
+    }
+
+
+def _metadata(version: Version):
+    signature = {
+        "inputs": _tensor_infos(version.inputs),
+        "outputs": _tensor_infos(version.outputs),
+        "method_name": _METHOD,
+    }
+    return {
+        "model_spec": {
+            "name": version.name,
+            "signature_name": "",
+            "version": str(version.number),
+        },
+        "metadata": {
+            "signature_def": {"signature_def": {SIGNATURE: signature}}
+        },
+    }
+
+
+def _tensor_infos(of: Mapping[str, Tensor]):
+    return {
+        name: {
+            "dtype": f"DT_{tf.as_dtype(tensor.dtype).name.upper()}".replace(
+                "FLOAT32", "FLOAT"
+            ),
+            "tensor_shape": {
+                "dim": [
+                    {"size": str(-1 if size is None else size), "name": ""}
+                    for size in tensor.shape
+                ],
+                "unknown_rank": False,
+            },
+            "name": f"{SIGNATURE}_{name}:0",
+        }
+        for name, tensor in of.items()
+    }
+
+
+def _inputs(
+    body: dict[str, Any], version: Version, max_rows: int
+) -> tuple[dict[str, np.ndarray], bool]:
+    """Checked inputs, and whether they came row by row."""
+    signature = body.get("signature_name", "") or SIGNATURE
+    if signature != SIGNATURE:
+        raise RequestError(
+            400, f"Serving signature name: {signature!r} not found"
+        )
+    by_row = "instances" in body
+    if by_row == ("inputs" in body):
+        raise RequestError(
+            400, "the body must have either 'instances' or 'inputs'"
+        )
+    given = body["instances"] if by_row else body["inputs"]
+    named = _of_rows(given, version) if by_row else _of_names(given, version)
+    tensors.check_names(named, version.inputs)
+    arrays = {
+        name: tensors.as_array(named[name], tensor, max_rows)
+        for name, tensor in version.inputs.items()
+    }
+    tensors.same_rows(arrays)
+    return arrays, by_row
+
+
+def _of_rows(given: Any, version: Version) -> dict[str, Any]:
+    if not isinstance(given, list) or not given:
+        raise RequestError(400, "'instances' must be a list of at least one")
+    if not isinstance(given[0], dict):
+        return {_only_input(version): given}
+    for instance in given:
+        if not isinstance(instance, dict):
+            raise RequestError(
+                400, "'instances' must be objects, or values, all alike"
+            )
+        tensors.check_names(instance, version.inputs)
+    return {
+        name: [instance[name] for instance in given] for name in version.inputs
+    }
+
+
+def _of_names(given: Any, version: Version) -> dict[str, Any]:
+    if isinstance(given, dict):
+        return given
+    return {_only_input(version): given}
+
+
+def _only_input(version: Version) -> str:
+    if len(version.inputs) != 1:
+        raise RequestError(
+            400, f"name the inputs: {', '.join(version.inputs)}"
+        )
+    return next(iter(version.inputs))
+
+
+def _by_row(outputs: Mapping[str, np.ndarray]):
+    if len(outputs) == 1:
+        return {"predictions": next(iter(outputs.values()))}
+    names = list(outputs)
+    return {
+        "predictions": [
+            dict(zip(names, row, strict=True))
+            for row in zip(*outputs.values(), strict=True)
+        ]
+    }
+
+
+def _by_name(outputs: Mapping[str, np.ndarray]):
+    if len(outputs) == 1:
+        return {"outputs": next(iter(outputs.values()))}
+    return {"outputs": dict(outputs)}

@@ -1,0 +1,97 @@
+"""From what a client wrote to arrays that a model takes."""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from dim_tf.serving.errors import RequestError
+from dim_tf.serving.repository import Tensor
+
+
+def as_array(value: Any, tensor: Tensor, max_rows: int) -> np.ndarray:
+    """Nested lists of numbers as a batch.
+
+    Args:
+        value: what JSON had.
+        tensor: what the model takes.
+        max_rows: of a batch.
+
+    Raises:
+        RequestError: 400, it is not numbers of that shape; says what it is.
+    """
+    array = _numbers(value, tensor)
+    expected = tensor.shape[1:]
+    if array.ndim < 1 or array.shape[1:] != expected:
+        raise _bad(tensor, f"shape {_shape((None, *expected))}", array.shape)
+    if not 1 <= len(array) <= max_rows:
+        raise _bad(tensor, f"1 to {max_rows} rows", len(array))
+    return array
+
+
+def from_flat(
+    value: Any, shape: Sequence[int], tensor: Tensor, max_rows: int
+) -> np.ndarray:
+    """A tensor that came as its numbers, flat or nested, and its shape.
+
+    Raises:
+        RequestError: 400, as `as_array`, or the numbers do not fill the shape.
+    """
+    array = _numbers(value, tensor)
+    size = 1
+    for length in shape:
+        size *= length
+    if array.size != size or min(shape, default=0) < 0:
+        raise _bad(tensor, f"{size} values for shape {list(shape)}", array.size)
+    reshaped = array.reshape(tuple(shape))
+    return as_array(reshaped, tensor, max_rows)
+
+
+def check_names(
+    given: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> None:
+    """Raises RequestError unless exactly the model's inputs are given."""
+    if given.keys() != tensors.keys():
+        raise RequestError(
+            400,
+            f"expected the inputs {', '.join(tensors)}, got "
+            f"{', '.join(sorted(map(str, given))) or 'none'}",
+        )
+
+
+def same_rows(arrays: Mapping[str, np.ndarray]) -> None:
+    """Raises RequestError unless all inputs have as many rows."""
+    counts = {len(array) for array in arrays.values()}
+    if len(counts) > 1:
+        raise RequestError(
+            400, f"inputs have different numbers of rows: {sorted(counts)}"
+        )
+
+
+def _numbers(value: Any, tensor: Tensor) -> np.ndarray:
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        reason = "lists of unequal lengths"
+        raise _bad(tensor, "a tensor of numbers", reason) from error
+    if array.dtype.kind not in "iuf":
+        raise _bad(tensor, "a tensor of numbers", f"values of {array.dtype}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        cast = array.astype(tensor.dtype)
+    if not np.isfinite(cast).all():
+        raise _bad(tensor, "finite numbers", "some that are not")
+    return cast
+
+
+def _bad(tensor: Tensor, expected: str, got: Any) -> RequestError:
+    if isinstance(got, tuple):
+        got = _shape(got)
+    return RequestError(
+        400, f"input {tensor.name!r}: expected {expected}, got {got}"
+    )
+
+
+def _shape(shape: Sequence[int | None]) -> str:
+    lengths = ("any" if length is None else str(length) for length in shape)
+    return f"[{', '.join(lengths)}]"
