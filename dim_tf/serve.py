@@ -1,9 +1,9 @@
 r"""Serves SavedModels over HTTP, as TensorFlow Serving does.
 
-    python -m dim_tf.export --model=all
-    python -m dim_tf.serve --model_base_path=saved_models --port=8501
+python -m dim_tf.export --model=all
+python -m dim_tf.serve --model_base_path=saved_models --port=8501
 
-    curl localhost:8501/v1/models/dim/metadata
+curl localhost:8501/v1/models/dim/metadata
 """
 
 import dataclasses

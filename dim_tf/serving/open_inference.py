@@ -3,13 +3,13 @@
 Source: https://github.com/kserve/open-inference-protocol.
 """
 
+import importlib.metadata
 from collections.abc import Mapping
 from typing import Any
 
 import fastapi
 import numpy as np
 
-import dim_tf
 from dim_tf.serving import tensors
 from dim_tf.serving.errors import RequestError
 from dim_tf.serving.http import answer
@@ -20,8 +20,11 @@ from dim_tf.serving.repository import Version
 
 _DATATYPES = {
     "bool": "BOOL",
-    **{f"{kind}int{n}": f"{kind.upper()}INT{n}"
-       for kind in ("", "u") for n in (8, 16, 32, 64)},
+    **{
+        f"{kind}int{n}": f"{kind.upper()}INT{n}"
+        for kind in ("", "u")
+        for n in (8, 16, 32, 64)
+    },
     **{f"float{n}": f"FP{n}" for n in (16, 32, 64)},
 }
 
@@ -32,8 +35,8 @@ def router(models: Models) -> fastapi.APIRouter:
 
     @routes.get("")
     async def server():
-        about = {"name": "dim_tf", "version": dim_tf.__version__}
-        return answer({**about, "extensions": []})
+        version = importlib.metadata.version("dim_tf")
+        return answer({"name": "dim_tf", "version": version, "extensions": []})
 
     @routes.get("/health/live")
     async def live():
@@ -133,9 +136,9 @@ def _wanted(body: dict[str, Any], version: Version) -> list[str]:
     """Names of the outputs that were asked for; all if none was."""
     if "outputs" not in body:
         return list(version.outputs)
-    names = [item.get("name") for item in _objects(body, "outputs")]
+    names = [str(item.get("name")) for item in _objects(body, "outputs")]
     for name in names:
-        if not isinstance(name, str) or name not in version.outputs:
+        if name not in version.outputs:
             raise RequestError(
                 400,
                 f"no output {name!r}; the model gives "

@@ -68,7 +68,9 @@ class Version:
         # The first call traces and allocates, which nobody should wait for.
         self.predict(
             {
-                tensor.name: np.zeros((1, *tensor.shape[1:]), tensor.dtype)
+                tensor.name: np.zeros(
+                    [size or 1 for size in tensor.shape], tensor.dtype
+                )
                 for tensor in self.inputs.values()
             }
         )

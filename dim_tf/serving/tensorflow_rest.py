@@ -186,9 +186,7 @@ def _of_names(given: Any, version: Version) -> dict[str, Any]:
 
 def _only_input(version: Version) -> str:
     if len(version.inputs) != 1:
-        raise RequestError(
-            400, f"name the inputs: {', '.join(version.inputs)}"
-        )
+        raise RequestError(400, f"name the inputs: {', '.join(version.inputs)}")
     return next(iter(version.inputs))
 
 
