@@ -16,6 +16,7 @@ from hypothesis import strategies
 from tensorflow_serving.apis import get_model_metadata_pb2
 from tensorflow_serving.apis import get_model_status_pb2
 
+from dim_tf import digits
 from dim_tf import models
 from dim_tf.models import dim
 from dim_tf.models import saving
@@ -196,12 +197,21 @@ def test_open_inference_health_and_metadata(client):
 
 
 PREDICT, INFER = "/v1/models/dim:predict", "/v2/models/dim/infer"
+ATTACK, DIGIT = "/demo/attack", "/demo/digit"
+TWOS = np.full((1, 28, 28, 1), 2).tolist()
 ZEROS = np.zeros((1, 28, 28, 1)).tolist()
 TENSOR = {
     "name": "images",
     "shape": [1, 28, 28, 1],
     "datatype": "FP32",
     "data": 784 * [0.0],
+}
+ASKED = {
+    "model": "dim",
+    "attack": "linf_pgd",
+    "image": ZEROS,
+    "label": 3,
+    "epsilon": 0.5,
 }
 
 
@@ -261,6 +271,19 @@ TENSOR = {
             "no output 'x'; the model gives denoised",
         ),
         ("/v2/models/x/infer", {}, 404, "not found"),
+        (ATTACK, {"model": "x"}, 404, "not found"),
+        (ATTACK, ASKED | {"attack": "x"}, 400, "one of linf_pgd"),
+        (ATTACK, ASKED | {"image": [1]}, 400, "expected shape"),
+        (ATTACK, ASKED | {"image": TWOS}, 400, r"values in \[0, 1\]"),
+        (ATTACK, ASKED | {"label": 10}, 400, "a digit"),
+        (ATTACK, ASKED | {"label": True}, 400, "'label' to be a number"),
+        (ATTACK, ASKED | {"epsilon": 9}, 400, "above 0, up to 1"),
+        (ATTACK, ASKED | {"epsilon": None}, 400, "'epsilon' to be a number"),
+        (DIGIT, {}, 400, "rows of pixels"),
+        (DIGIT, {"drawing": [3]}, 400, "rows of 1 to 512 pixels"),
+        (DIGIT, {"drawing": [[1, 2]]}, 400, "pixels from 0 to 1"),
+        (DIGIT, {"drawing": [[1], [1, 0]]}, 400, "unequal lengths"),
+        (DIGIT, {"drawing": [[0, 0], [0, 0]]}, 400, "drawing is blank"),
         ("/v3/models", {}, 404, "POST /v3/models"),
         ("/v1/models/dim", {}, 405, "Method Not Allowed"),
     ],
@@ -272,6 +295,40 @@ def test_bad_requests(client, url, body, status, message):
     error = response.json()
     assert error.keys() == {"error"}
     assert re.search(message, error["error"])
+
+
+def test_an_attack_on_a_served_model(client, model, images):
+    image = images[:1]
+    (label,) = expected(model, image)["label"].tolist()
+    for name, epsilon in (("linf_pgd", 0.5), ("l2_pgd", 4.0)):
+        asked = {
+            "model": "dim",
+            "attack": name,
+            "image": image.tolist(),
+            "label": label,
+            "epsilon": epsilon,
+        }
+        found = client.post(ATTACK, json=asked).json()
+        adversarials = np.array(found["images"], np.float32)[..., None]
+        changes = (adversarials - image).reshape(len(adversarials), -1)
+        order = np.inf if name.startswith("linf") else 2
+        sizes = np.linalg.norm(changes, order, axis=1)
+        assert (sizes <= np.array(found["epsilons"]) + 1e-5).all()
+        assert sizes[0] == 0 and sizes[-1] > 0
+        wanted = expected(model, adversarials)
+        np.testing.assert_array_equal(found["labels"], wanted["label"])
+        np.testing.assert_allclose(found["scores"], wanted["scores"], atol=1e-5)
+        assert (np.diff(wanted["scores"][[0, -1], label]) < 0).all()
+
+
+def test_a_drawing_becomes_a_digit(client):
+    drawing = np.zeros((60, 80))
+    drawing[10:50, 20:25] = 1
+    found = client.post(DIGIT, json={"drawing": drawing.tolist()}).json()
+    image = np.array(found["image"], np.float32)
+    np.testing.assert_array_equal(
+        image, digits.normalize(drawing.astype(np.float32))
+    )
 
 
 def test_unknown_models_and_versions(client):
@@ -393,7 +450,7 @@ _JSON = strategies.recursive(
         strategies.lists(inner, max_size=4)
         | strategies.dictionaries(
             strategies.sampled_from(
-                ["images", "name", "shape", "data", "datatype", "b64", ""]
+                ["images", "name", "shape", "data", "datatype", "b64"]
             ),
             inner,
             max_size=4,
@@ -428,6 +485,8 @@ _BODIES = strategies.dictionaries(
             "/v1/models/dim/versions/x:predict",
             "/v2/models/dim/versions/1/infer",
             "/v2/models/bi_dim/infer",
+            ATTACK,
+            DIGIT,
         ]
     ),
 )

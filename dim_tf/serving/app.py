@@ -11,6 +11,7 @@ import prometheus_client
 import starlette.exceptions
 import starlette.routing
 
+from dim_tf.serving import demo
 from dim_tf.serving import open_inference
 from dim_tf.serving import tensorflow_rest
 from dim_tf.serving.errors import RequestError
@@ -59,6 +60,8 @@ def make(
     )
     app.include_router(tensorflow_rest.router(models))
     app.include_router(open_inference.router(models))
+    app.include_router(demo.router(models))
+    app.mount("/static", demo.static_files())
     _measure(app, registry)
     _speak_json(app)
     return app

@@ -83,6 +83,10 @@ class Version:
         found = self._signature(**feeds)
         return {name: value.numpy() for name, value in sorted(found.items())}
 
+    def scores(self, images: tf.Tensor) -> tf.Tensor:
+        """Scores `(batch, classes)` of images, which can be differentiated."""
+        return self._signature(images=images)["scores"]
+
 
 def _tensors(specs: Mapping[str, Any]) -> dict[str, Tensor]:
     return {

@@ -1,0 +1,157 @@
+"""The page in a real browser: draw, look, attack."""
+
+import contextlib
+import pathlib
+import re
+import shutil
+import socket
+import threading
+
+import pytest
+import uvicorn
+
+from dim_tf import models
+from dim_tf.models import saving
+from dim_tf.serving import app
+from dim_tf.serving.models import Limits
+from dim_tf.serving.repository import Repository
+
+playwright = pytest.importorskip("playwright.sync_api")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="no chromium; install Debian's `chromium`"
+    ),
+]
+LIMITS = Limits(body_bytes=8 << 20, rows=64, waiting=64, seconds=60.0)
+# Strokes of a seven, in shares of the pad.
+SEVEN = [(0.3, 0.25), (0.7, 0.25), (0.45, 0.8)]
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory):
+    """Address of a service of the committed models."""
+    folder = tmp_path_factory.mktemp("served")
+    for name in ("dim", "bi_dim", "cnn"):
+        card = saving.read_card(models.find(name))
+        saving.export(models.load_outputs(name), card, folder / name)
+    repository = Repository(folder)
+    repository.refresh()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app.make(repository, LIMITS, 1000.0), port=port, log_level="error"
+        )
+    )
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(timeout=20)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox"]
+        )
+        with contextlib.closing(browser):
+            yield browser
+
+
+@pytest.fixture
+def page(browser, url):
+    page = browser.new_page(viewport={"width": 1200, "height": 1000})
+    errors = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on(
+        "console",
+        lambda said: said.type == "error" and errors.append(said.text),
+    )
+    page.goto(url)
+    page.wait_for_selector("html[data-ready=true]")
+    yield page
+    page.close()
+    assert not errors
+
+
+def draw_seven(page):
+    box = page.locator("#pad").bounding_box()
+    points = [
+        (box["x"] + x * box["width"], box["y"] + y * box["height"])
+        for x, y in SEVEN
+    ]
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    for point in points[1:]:
+        page.mouse.move(*point, steps=12)
+    page.mouse.up()
+
+
+def answers(page):
+    expect = playwright.expect(page.locator("#answers"))
+    expect.to_have_text(re.compile("CNN says"), timeout=20_000)
+    text = page.locator("#answers").inner_text()
+    return dict(re.findall(r"(\w+) says (\d)", text))
+
+
+def test_a_seven_is_drawn_seen_and_attacked(page):
+    draw_seven(page)
+    assert answers(page) == {"DIM": "7", "biDIM": "7", "CNN": "7"}
+    winner = page.locator("#classes li.winner")
+    assert re.match(r"7\s", winner.inner_text())
+    assert "wins" in winner.inner_text()
+    assert page.locator("#classes li").count() == 10
+    page.select_option("#attack", "linf_pgd")
+    page.get_by_role("button", name="Attack").click()
+    expect = playwright.expect(page.locator("#outcome"))
+    expect.to_have_text(re.compile("CNN falls at 0"), timeout=60_000)
+    page.locator("#frame").press("End")
+    cnn = page.locator("#targets article", has_text="CNN")
+    assert "which is wrong" in cnn.inner_text()
+    page.locator("#frame").press("Home")
+    assert "CNN says 7" in cnn.inner_text()
+
+
+def test_a_test_image_by_keyboard(page):
+    page.get_by_role("button", name="Test image of a 3").press("Enter")
+    assert answers(page)["DIM"] == "3"
+    assert page.locator("#label").input_value() == "3"
+
+
+def test_drawing_by_keyboard(page):
+    pad = page.locator("#pad")
+    pad.press(" ")
+    for _ in range(20):
+        pad.press("ArrowDown")
+    assert answers(page)["CNN"] == "1"
+    assert "pen down" in pad.get_attribute("aria-label")
+
+
+def test_errors_are_said_in_words(page, url):
+    page.get_by_role("button", name="Attack").click()
+    playwright.expect(page.locator("#outcome")).to_have_text(
+        "Draw or choose a digit first."
+    )
+
+
+def test_on_a_phone_nothing_is_cut_off(browser, url):
+    page = browser.new_page(viewport={"width": 360, "height": 740})
+    page.goto(url)
+    page.wait_for_selector("html[data-ready=true]")
+    page.get_by_role("button", name="Test image of a 5").click()
+    answers(page)
+    widths = "[document.documentElement.scrollWidth, innerWidth]"
+    content, window = page.evaluate(widths)
+    assert content <= window
+    page.close()
+
+
+def test_nothing_comes_from_elsewhere():
+    static = pathlib.Path(app.__file__).with_name("static")
+    for path in static.iterdir():
+        assert not re.search(r"https?:|[\"'(]//", path.read_text())
