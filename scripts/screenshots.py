@@ -24,8 +24,7 @@ def wait_for(url: str) -> None:
     raise TimeoutError(f"{url} does not answer")
 
 
-def draw_and_attack(page: sync_api.Page) -> None:
-    page.wait_for_selector("html[data-ready=true]")
+def draw_seven(page: sync_api.Page) -> None:
     box = page.locator("#pad").bounding_box()
     assert box
     points = [
@@ -37,6 +36,11 @@ def draw_and_attack(page: sync_api.Page) -> None:
     for point in points[1:]:
         page.mouse.move(*point, steps=12)
     page.mouse.up()
+
+
+def draw_and_attack(page: sync_api.Page) -> None:
+    page.wait_for_selector("html[data-ready=true]")
+    draw_seven(page)
     sync_api.expect(page.locator("#answers")).to_contain_text("CNN says")
     page.get_by_role("button", name="Attack").click()
     outcome = sync_api.expect(page.locator("#outcome"))

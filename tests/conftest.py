@@ -10,6 +10,7 @@ import struct
 import keras
 import numpy as np
 import pytest
+import served
 from tensorflow_datasets.core.download import checksums
 from tensorflow_datasets.image_classification import mnist as tfds_mnist
 
@@ -195,3 +196,28 @@ def weights(generator):
     """Normal of a linear model: 36 weights of either sign, none near 0."""
     signs = generator.choice([-1, 1], 36)
     return (signs * generator.uniform(0.2, 1, 36)).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory):
+    """Folder with version 1 of a small DIM, and that DIM."""
+    folder = tmp_path_factory.mktemp("serving")
+    return folder, served.export(folder)
+
+
+@pytest.fixture(scope="session")
+def served_model(exported):
+    """The small DIM that `client` asks."""
+    return exported[1]
+
+
+@pytest.fixture(scope="session")
+def client(exported):
+    """HTTP client of a service of the small DIM."""
+    with served.serving(exported[0]) as client:
+        yield client
+
+
+@pytest.fixture
+def random_images(generator):
+    return generator.uniform(size=(3, 28, 28, 1)).astype(np.float32)

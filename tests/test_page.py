@@ -17,6 +17,7 @@ from dim_tf.serving.models import Limits
 from dim_tf.serving.repository import Repository
 
 playwright = pytest.importorskip("playwright.sync_api")
+screenshots = pytest.importorskip("screenshots")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
     pytest.mark.slow,
@@ -25,8 +26,6 @@ pytestmark = [
     ),
 ]
 LIMITS = Limits(body_bytes=8 << 20, rows=64, waiting=64, seconds=60.0)
-# Strokes of a seven, in shares of the pad.
-SEVEN = [(0.3, 0.25), (0.7, 0.25), (0.45, 0.8)]
 
 
 @pytest.fixture(scope="module")
@@ -79,19 +78,6 @@ def page(browser, url):
     assert not errors
 
 
-def draw_seven(page):
-    box = page.locator("#pad").bounding_box()
-    points = [
-        (box["x"] + x * box["width"], box["y"] + y * box["height"])
-        for x, y in SEVEN
-    ]
-    page.mouse.move(*points[0])
-    page.mouse.down()
-    for point in points[1:]:
-        page.mouse.move(*point, steps=12)
-    page.mouse.up()
-
-
 def answers(page):
     expect = playwright.expect(page.locator("#answers"))
     expect.to_have_text(re.compile("CNN says"), timeout=20_000)
@@ -100,7 +86,7 @@ def answers(page):
 
 
 def test_a_seven_is_drawn_seen_and_attacked(page):
-    draw_seven(page)
+    screenshots.draw_seven(page)
     assert answers(page) == {"DIM": "7", "biDIM": "7", "CNN": "7"}
     winner = page.locator("#classes li.winner")
     assert re.match(r"7\s", winner.inner_text())

@@ -169,16 +169,22 @@ def compare(
         row[f"{rival}_robust_accuracy"] = robust
     if strength.weaker(row):
         # Luck, or more? What both come to with other seeds tells.
-        for seed in range(1, 1 + _SEEDS):
-            keras.utils.set_random_seed(seed)  # which foolbox draws from
-            seeded = dataclasses.replace(native, seed=seed)
-            for rival, answer in (
-                ("foolbox", rivals["foolbox"]()),
-                ("native", call(seeded, subject.classifier)),
-            ):
-                row.setdefault(f"{rival}_spread", []).append(judged(answer))
+        for rival, answers_by_seed in _reseeded(call, stock, native, subject):
+            row[f"{rival}_spread"] = list(map(judged, answers_by_seed))
     counts = _count(functools.partial(call, native), subject)
     return {**row, **counts}
+
+
+def _reseeded(call: Callable, stock, native, subject: Subject):
+    """Yields each rival with its answers, one for every other seed."""
+    stock_answers, native_answers = [], []
+    for seed in range(1, 1 + _SEEDS):
+        keras.utils.set_random_seed(seed)  # which foolbox draws from
+        stock_answers.append(call(stock, subject.classifier))
+        seeded = dataclasses.replace(native, seed=seed)
+        native_answers.append(call(seeded, subject.classifier))
+    yield "foolbox", stock_answers
+    yield "native", native_answers
 
 
 def _race(rivals: dict[str, Callable], seconds_limit: float):

@@ -26,7 +26,6 @@ from dim_tf.evaluation import results
 from dim_tf.evaluation.distances import distances
 from dim_tf.evaluation.protocol import Trial
 from dim_tf.evaluation.search import search
-from dim_tf.models import analysis_by_synthesis
 
 
 @dataclasses.dataclass(frozen=True)
@@ -263,10 +262,8 @@ def _attacked(attack, rows) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
 
 
 def _attack(cell, model, examples, jit_compile) -> dict[str, Any]:
-    seen = model
-    if cell.search_view:
-        seen = analysis_by_synthesis.search_view(model, **cell.search_view)
-    counter, fmodel = _counted(seen)
+    view = models.search_view(model, cell.search_view)
+    counter, fmodel = _counted(view)
     spec = cell.spec.for_model(model)
     attack = spec.runnable(jit_compile=jit_compile, seed=cell.seed)
     trial = Trial(model, cell.spec.norm, examples)

@@ -199,6 +199,18 @@ def classifier(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, model.output["scores"], name=model.name)
 
 
+def search_view(model: keras.Model, settings: Mapping[str, int]) -> keras.Model:
+    """What attacks search on in place of a model.
+
+    Args:
+        model: images -> dict of outputs.
+        settings: the `Entry.search_view` of its name; empty: the model itself.
+    """
+    if not settings:
+        return model
+    return analysis_by_synthesis.search_view(model, **settings)
+
+
 def find(name_or_path: str | pathlib.Path) -> pathlib.Path:
     """The folder of a trained model, given as a name or as that folder.
 

@@ -22,7 +22,7 @@ def evidence_bounds(images, reconstructions, latents):
     """`|x - G(z)|_2^2 + |z|_2^2 / 2`: less is a better explanation.
 
     Args:
-        images: float32 `(batch, h, w, 1)`, or `(batch, classes, h, w, 1)`.
+        images: float32 `(batch, h, w, 1)`.
         reconstructions: float32 `(batch, classes, h, w, 1)`.
         latents: float32 `(batch, classes, latent_units)`.
 
@@ -30,9 +30,8 @@ def evidence_bounds(images, reconstructions, latents):
         float32 `(batch, classes)`, non-negative: the negative variational
         bound of log p(x) for unit weights, up to a constant.
     """
-    if len(images.shape) == 4:
-        images = images[:, None]
-    errors = tf.reduce_sum(tf.square(images - reconstructions), (2, 3, 4))
+    changes = images[:, None] - reconstructions
+    errors = tf.reduce_sum(tf.square(changes), (2, 3, 4))
     return errors + tf.reduce_sum(tf.square(latents), 2) / 2
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import fastapi
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.framework import types_pb2
 
 from dim_tf.serving import tensors
 from dim_tf.serving.errors import RequestError
@@ -121,8 +122,8 @@ def _metadata(version: Version):
 def _tensor_infos(of: Mapping[str, Tensor]):
     return {
         name: {
-            "dtype": f"DT_{tf.as_dtype(tensor.dtype).name.upper()}".replace(
-                "FLOAT32", "FLOAT"
+            "dtype": types_pb2.DataType.Name(
+                tf.as_dtype(tensor.dtype).as_datatype_enum
             ),
             "tensor_shape": {
                 "dim": [

@@ -2,10 +2,10 @@
 
 Source: Madry et al., "Towards deep learning models resistant to adversarial
 attacks" (ICLR 2018), equation (2.1). The original takes 100,000 steps of batch
-50 with 40 steps of PGD each; here longer and fewer steps of PGD reach as far,
-and epsilon grows from zero at first, as deep nets otherwise do not start to
-learn (Gowal et al., "On the effectiveness of interval bound propagation for
-training verifiably robust models", 2018).
+50 with 40 steps of PGD each; here there are fewer and longer steps of PGD, and
+epsilon grows from zero at first, as deep nets otherwise do not start to learn
+(Gowal et al., "On the effectiveness of interval bound propagation for training
+verifiably robust models", 2018).
 """
 
 import dataclasses
