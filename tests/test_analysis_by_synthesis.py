@@ -20,7 +20,11 @@ from dim_tf.models import latent_search
 from dim_tf.training import analysis_by_synthesis as recipes
 
 SIZES = analysis_by_synthesis.AbsConfig(
-    abs_latent_units=3, abs_width=0.25, abs_samples=50, abs_steps=10
+    abs_latent_units=3,
+    abs_width=0.25,
+    abs_samples=50,
+    abs_steps=10,
+    abs_divergence_weight=0.5,
 )
 
 
@@ -96,21 +100,26 @@ def test_stack_refuses_other_shapes(generator):
         fresh.build((None, 3, 3))
 
 
-def test_search_finds_the_optimum_of_a_linear_decoder(generator):
-    """argmin |x - Mz|^2 + |z|^2 / 2 solves (M'M + I/2) z = M'x."""
+@pytest.mark.parametrize("weight", [0.25, 1.0])
+def test_search_finds_the_optimum_of_a_linear_decoder(generator, weight):
+    """argmin |x - Mz|^2 + w |z|^2 / 2 solves (M'M + w I/2) z = M'x."""
     decoder, matrices = linear_decoder(generator)
-    search = latent_search.LatentSearch(decoder, samples=200, steps=400)
+    search = latent_search.LatentSearch(
+        decoder, samples=200, steps=400, divergence_weight=weight
+    )
     images = generator.normal(size=(6, 4, 4, 1)).astype(np.float32)
     found = search(images)
     for label, matrix in enumerate(matrices):
-        left = matrix @ matrix.T + np.eye(3) / 2
+        left = matrix @ matrix.T + weight * np.eye(3) / 2
         best = np.linalg.solve(left, matrix @ images.reshape(6, 16).T).T
         np.testing.assert_allclose(found["latents"][:, label], best, atol=2e-3)
 
 
 def test_search_starts_from_the_best_likely_sample(generator):
     decoder, matrices = linear_decoder(generator)
-    search = latent_search.LatentSearch(decoder, samples=100, steps=0, seed=3)
+    search = latent_search.LatentSearch(
+        decoder, samples=100, steps=0, seed=3, divergence_weight=4.0
+    )
     images = generator.normal(size=(6, 4, 4, 1)).astype(np.float32)
     prior = np.random.default_rng(3).standard_normal((100, 3), np.float32)
     sizes = np.square(prior).sum(1)
@@ -119,7 +128,7 @@ def test_search_starts_from_the_best_likely_sample(generator):
     found = search(images)["latents"].numpy()
     for label, matrix in enumerate(matrices):
         errors = images.reshape(6, 1, 16) - likely @ matrix
-        bounds = np.square(errors).sum(2) + np.square(likely).sum(1) / 2
+        bounds = np.square(errors).sum(2) + 2 * np.square(likely).sum(1)
         np.testing.assert_array_equal(found[:, label], likely[bounds.argmin(1)])
 
 
@@ -159,7 +168,7 @@ def test_scores_are_negative_bounds(small, images):
     outputs = small(images)
     errors = images[:, None] - outputs["reconstructions"]
     expected = -np.square(errors).sum((2, 3, 4))
-    expected -= np.square(outputs["latents"]).sum(2) / 2
+    expected -= 0.5 * np.square(outputs["latents"]).sum(2) / 2
     np.testing.assert_allclose(outputs["scores"], expected, rtol=1e-5)
 
 

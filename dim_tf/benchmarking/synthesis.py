@@ -65,12 +65,16 @@ def class_by_class(model: keras.Model) -> Callable:
         )
         for number in range(search.classes)
     ]
-    bound = latent_search.evidence_bounds
 
     def score(search):
         def call(images):
             found = search(images)
-            return -bound(images, found["reconstructions"], found["latents"])
+            return -latent_search.evidence_bounds(
+                images,
+                found["reconstructions"],
+                found["latents"],
+                search.divergence_weight,
+            )
 
         return tf.function(call)
 

@@ -51,6 +51,11 @@ class AbsConfig:
     abs_radius: float = config.setting(
         5.0, "Of the ball that holds the latents.", minimum=0
     )
+    abs_divergence_weight: float = config.setting(
+        1.0,
+        "Of the latents' divergence from the prior, beside the squared error.",
+        minimum=0,
+    )
 
     def __post_init__(self):
         config.validate(self)
@@ -80,12 +85,13 @@ def build(sizes: AbsConfig) -> keras.Model:
         steps=sizes.abs_steps,
         learning_rate=sizes.abs_step_size,
         radius=sizes.abs_radius,
+        divergence_weight=sizes.abs_divergence_weight,
         name="search",
     )
     found = search(seen)
-    scores = latent_search.EvidenceScores(sizes.binarize, name="scores")(
-        [seen, found["reconstructions"], found["latents"]]
-    )
+    scores = latent_search.EvidenceScores(
+        sizes.binarize, sizes.abs_divergence_weight, name="scores"
+    )([seen, found["reconstructions"], found["latents"]])
     encoded = codes[..., : sizes.abs_latent_units]
     outputs = {**found, "encoded": encoded, "scores": scores}
     return keras.Model(images, outputs, name="abs")

@@ -13,26 +13,36 @@ import tensorflow as tf
 _DECODED_AT_ONCE = 200
 _MEAN_DECAY, _SQUARE_DECAY, _ADAM_EPSILON = 0.9, 0.999, 1e-8
 # What a search is made from beside its decoder.
-SETTINGS = ("samples", "steps", "learning_rate", "radius", "seed")
+SETTINGS = (
+    "samples",
+    "steps",
+    "learning_rate",
+    "radius",
+    "divergence_weight",
+    "seed",
+)
 # Of the prior samples, the share that is likely enough to be looked at.
 _LIKELY = 0.9
 
 
-def evidence_bounds(images, reconstructions, latents):
-    """`|x - G(z)|_2^2 + |z|_2^2 / 2`: less is a better explanation.
+def evidence_bounds(images, reconstructions, latents, divergence_weight):
+    """`|x - G(z)|_2^2 + w |z|_2^2 / 2`: less is a better explanation.
 
     Args:
         images: float32 `(batch, h, w, 1)`.
         reconstructions: float32 `(batch, classes, h, w, 1)`.
         latents: float32 `(batch, classes, latent_units)`.
+        divergence_weight: `w`.
 
     Returns:
-        float32 `(batch, classes)`, non-negative: the negative variational
-        bound of log p(x) for unit weights, up to a constant.
+        float32 `(batch, classes)`, non-negative: w times the negative
+        variational bound of log p(x), up to a constant, for pixels of variance
+        w / 2 about their reconstruction.
     """
     changes = images[:, None] - reconstructions
     errors = tf.reduce_sum(tf.square(changes), (2, 3, 4))
-    return errors + tf.reduce_sum(tf.square(latents), 2) / 2
+    sizes = tf.reduce_sum(tf.square(latents), 2)
+    return errors + divergence_weight / 2 * sizes
 
 
 @keras.saving.register_keras_serializable("dim_tf")
@@ -54,6 +64,7 @@ class LatentSearch(keras.layers.Layer):
         steps: of Adam; 0: only the samples.
         learning_rate: Adam's, in units of the prior's standard deviation.
         radius: of the ball that holds the latents.
+        divergence_weight: of the latents' own term, see `evidence_bounds`.
         seed: of the samples.
 
     Input: images `(batch, h, w, 1)`.
@@ -68,6 +79,7 @@ class LatentSearch(keras.layers.Layer):
         steps=50,
         learning_rate=0.05,
         radius=5.0,
+        divergence_weight=1.0,
         seed=0,
         **kwargs,
     ):
@@ -77,6 +89,7 @@ class LatentSearch(keras.layers.Layer):
         self.steps = steps
         self.learning_rate = learning_rate
         self.radius = radius
+        self.divergence_weight = divergence_weight
         self.seed = seed
         self.classes = decoder.count
         (self.latent_units,) = decoder.copy_input_shape
@@ -134,11 +147,12 @@ class LatentSearch(keras.layers.Layer):
     def _best_samples(self, images):
         """The samples that explain images best, `(batch, classes, units)`."""
         flat = tf.reshape(images, (tf.shape(images)[0], -1))
-        likelihood = tf.reduce_sum(tf.square(self._prior), 1) / 2
+        sizes = tf.reduce_sum(tf.square(self._prior), 1)
+        divergences = self.divergence_weight / 2 * sizes
         best = []
         for decodings in tf.unstack(self._decodings):
             # Without |x|_2^2, which all samples share.
-            constant = tf.reduce_sum(tf.square(decodings), 1) + likelihood
+            constant = tf.reduce_sum(tf.square(decodings), 1) + divergences
             products = tf.matmul(flat, decodings, transpose_b=True)
             best.append(tf.argmin(constant - 2 * products, 1))
         return tf.gather(self._prior, tf.stack(best, 1))
@@ -148,7 +162,10 @@ class LatentSearch(keras.layers.Layer):
             with tf.GradientTape() as tape:
                 tape.watch(latents)
                 bounds = evidence_bounds(
-                    images, self.decoder(latents, training=False), latents
+                    images,
+                    self.decoder(latents, training=False),
+                    latents,
+                    self.divergence_weight,
                 )
             gradients = tape.gradient(bounds, latents)
             means += (1 - _MEAN_DECAY) * (gradients - means)
@@ -203,15 +220,17 @@ class EvidenceScores(keras.layers.Layer):
         scaled: whether each class's bound is multiplied by its own scale,
             which the binary variant needs: binarized strokes cost one class
             more than another.
+        divergence_weight: see `evidence_bounds`.
 
     Input: `[images (batch, h, w, 1), reconstructions (batch, classes, h, w,
         1), latents (batch, classes, latent_units)]`.
     Output shape: `(batch, classes)`.
     """
 
-    def __init__(self, scaled=False, **kwargs):
+    def __init__(self, scaled=False, divergence_weight=1.0, **kwargs):
         super().__init__(**kwargs)
         self.scaled = scaled
+        self.divergence_weight = divergence_weight
 
     def build(self, input_shape):
         self.scales = self.add_weight(
@@ -219,11 +238,18 @@ class EvidenceScores(keras.layers.Layer):
         )
 
     def call(self, inputs):
-        scores = -evidence_bounds(*inputs)
+        images, reconstructions, latents = inputs
+        scores = -evidence_bounds(
+            images, reconstructions, latents, self.divergence_weight
+        )
         return scores * self.scales if self.scaled else scores
 
     def compute_output_shape(self, input_shape):
         return input_shape[1][:2]
 
     def get_config(self):
-        return {**super().get_config(), "scaled": self.scaled}
+        return {
+            **super().get_config(),
+            "scaled": self.scaled,
+            "divergence_weight": self.divergence_weight,
+        }

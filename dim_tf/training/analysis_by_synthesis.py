@@ -117,10 +117,11 @@ def _autoencoder_stage(
         decoded = decode(latents, training=True)
         errors = tf.reduce_sum(tf.square(images - decoded), (1, 2, 3, 4))
         divergences = tf.square(means) + tf.exp(log_variances) - log_variances
-        return errors + tf.reduce_sum(divergences - 1, (1, 2)) / 2
+        divergence = tf.reduce_sum(divergences - 1, (1, 2)) / 2
+        return errors + search.divergence_weight * divergence
 
     def validate():
-        return _amortized(encode, decode, units, validation)
+        return _amortized(encode, search, validation)
 
     def draw():
         digits = pictures.one_of_each(validation).images
@@ -144,7 +145,7 @@ def _autoencoder_stage(
     )
 
 
-def _amortized(encode, decode, units, validation) -> dict[str, float]:
+def _amortized(encode, search, validation) -> dict[str, float]:
     """The own class's bound, and the accuracy, with the encoders' latents.
 
     The search for the latents, which the classifier makes, takes too long for
@@ -153,9 +154,14 @@ def _amortized(encode, decode, units, validation) -> dict[str, float]:
     bounds = []
     for first in range(0, min(len(validation), 1_000), 200):
         images = validation.images[first : first + 200]
-        means = encode(images[:, None], training=False)[..., :units]
-        decoded = decode(means, training=False)
-        bounds.append(evidence_bounds(tf.constant(images), decoded, means))
+        codes = encode(images[:, None], training=False)
+        means = codes[..., : search.latent_units]
+        decoded = search.decoder(means, training=False)
+        bounds.append(
+            evidence_bounds(
+                tf.constant(images), decoded, means, search.divergence_weight
+            )
+        )
     found = np.concatenate(bounds)
     labels = validation.labels[: len(found)]
     return {
@@ -181,10 +187,13 @@ def _scale_stage(model, recipe, train, *, seed) -> Stage:
         del numbers, noisy
         binary = tf.cast(clean >= 0.5, tf.float32)
         found = search(binary)
-        return (
-            evidence_bounds(binary, found["reconstructions"], found["latents"]),
-            labels,
+        bounds = evidence_bounds(
+            binary,
+            found["reconstructions"],
+            found["latents"],
+            search.divergence_weight,
         )
+        return bounds, labels
 
     def loss(bounds, labels):
         return cross_entropy(labels, -bounds * scores.scales / _TEMPERATURE)
