@@ -4,7 +4,8 @@
 2 L0, with the hyper-parameters of foolbox 3.2.1 (Pointwise: 2.4.0). The
 paper's own list is lost with its appendix; this is the one that fits its
 counts and its references. `quick` is a reduced preset for a first look, and
-`extra` what else is at hand.
+`extra` what else asks for nothing but a model. `DatasetAttack`, which has to be
+fed images first, is in none.
 """
 
 import dataclasses
@@ -183,7 +184,6 @@ EXTRA = _specs(
         DECISIONS,
         attacks.HopSkipJumpAttack(constraint="linf"),
     ),
-    ("l2_dataset", DECISIONS, attacks.DatasetAttack()),
     ("l2_latent_descent", DECISIONS, attacks.LatentDescentAttack()),
     *_flexible("l1", distances.l1),
     ("l0_fmn", GRADIENTS, attacks.L0FMNAttack()),
