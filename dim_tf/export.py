@@ -1,14 +1,16 @@
-r"""Makes SavedModels from trained models.
+r"""Makes SavedModels or ONNX files from trained models.
 
     python -m dim_tf.export --model=all
+    python -m dim_tf.export --model=dim --format=onnx
     python -m dim_tf.export --run_dir=runs/dim
 
-Without --run_dir the SavedModels are made from the weights in saved_models/.
+Without --run_dir they are made from the weights in saved_models/.
 With it, the model's folder itself is written anew from a run's checkpoints.
 """
 
 import dataclasses
 import pathlib
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 
@@ -21,7 +23,10 @@ from dim_tf import entry
 from dim_tf import models
 from dim_tf import release
 from dim_tf import training
+from dim_tf.models import onnx_file
 from dim_tf.models import saving
+
+FORMATS = {"saved_model": saving.export, "onnx": onnx_file.export}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,13 +39,28 @@ class ExportConfig:
     run_dir: str = config.setting(
         "", "Run folder of a finished training; empty: the trained weights."
     )
+    format: str = config.setting(
+        "saved_model", "Of the files.", choices=tuple(FORMATS)
+    )
 
     def __post_init__(self):
         config.validate(self)
+        if self.run_dir and self.format != "saved_model":
+            raise ValueError(
+                f"--run_dir makes SavedModels, not --format={self.format}; "
+                "export the run first, and then its model"
+            )
 
 
-def export_trained(name: str, folder: pathlib.Path) -> Iterator[pathlib.Path]:
+def export_trained(
+    name: str, folder: pathlib.Path, write: Callable = saving.export
+) -> Iterator[pathlib.Path]:
     """Exports one model, or all that are there, from `model.keras`.
+
+    Args:
+        name: of the model, or `all`.
+        folder: of the models' folders.
+        write: one of `FORMATS`.
 
     Raises:
         FileNotFoundError: there is nothing to export.
@@ -55,7 +75,7 @@ def export_trained(name: str, folder: pathlib.Path) -> Iterator[pathlib.Path]:
     for each in names:
         model = models.load_outputs(folder / each)
         card = saving.read_card(folder / each)
-        yield saving.export(model, card, folder / each)
+        yield write(model, card, folder / each)
 
 
 def export_run(
@@ -84,7 +104,7 @@ def main(argv: list[str]) -> None:
     else:
         config.reject_flags(data.DataConfig, "there is no --run_dir")
         folder = pathlib.Path(destination.saved_models)
-        lines = export_trained(what.model, folder)
+        lines = export_trained(what.model, folder, FORMATS[what.format])
     console = rich.console.Console()
     for line in lines:
         console.print(str(line), soft_wrap=True)

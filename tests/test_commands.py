@@ -159,6 +159,7 @@ def test_export_reuses_versions_and_restores_runs(trained, tiny_mnist):
         (["predict", "--model=nothing", "x.png"], "neither a folder nor"),
         (["export", "--run_dir=/no/such"], "is no training"),
         (["export", "--saved_models=/no/such"], "no trained model 'all'"),
+        (["export", "--run_dir=runs/x", "--format=onnx"], "makes SavedModels"),
         (["evaluate", "--only=l9_bim"], "l9_bim not among l2_contrast"),
         (["evaluate", "--models=nothing"], "neither a folder nor"),
         (["evaluate", "--shard_index=2"], "less than --shard_count=1, got 2"),

@@ -12,6 +12,7 @@ import pathlib
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
@@ -22,9 +23,13 @@ import tensorflow as tf
 
 from dim_tf import data
 
-# Largest difference between a model's outputs and its SavedModel's, relative
-# to the largest value of that output, or absolute where that is below 1.
+# Largest difference between a model's outputs and those of what is exported,
+# relative to the largest value of that output, or absolute where that is below
+# 1.
 PARITY_TOLERANCE = 1e-5
+
+# What an exported model takes.
+IMAGES = tf.TensorSpec((None, *data.IMAGE_SHAPE), tf.float32, name="images")
 
 _CARD = "card.json"
 # What Keras, zipfile and HDF5 raise on a file that is not what it should be.
@@ -156,7 +161,8 @@ def export(
         (scratch / "assets.extra" / _CARD).write_text(
             json.dumps(card, indent=2) + "\n"
         )
-        _check_parity(model, scratch)
+        signature = tf.saved_model.load(str(scratch)).signatures
+        check_parity(model, signature["serving_default"], "SavedModel")
     return target
 
 
@@ -178,36 +184,46 @@ def _staged(target: pathlib.Path) -> Iterator[pathlib.Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _write_saved_model(model: keras.Model, folder: pathlib.Path) -> None:
+def serving(model: keras.Model) -> Callable:
+    """What an exported model computes: images -> outputs and `label`."""
+
     def serve(images):
         outputs = model(images, training=False)
         return {**outputs, "label": tf.argmax(outputs["scores"], axis=-1)}
 
+    return serve
+
+
+def _write_saved_model(model: keras.Model, folder: pathlib.Path) -> None:
     archive = keras.export.ExportArchive()
     archive.track(model)
     archive.add_endpoint(
         name="serve",
-        fn=serve,
-        input_signature=[
-            tf.TensorSpec((None, *data.IMAGE_SHAPE), tf.float32, name="images")
-        ],
+        fn=serving(model),
+        input_signature=[IMAGES],
     )
     archive.write_out(str(folder), verbose=False)
 
 
-def _check_parity(model: keras.Model, folder: pathlib.Path) -> None:
+def check_parity(model: keras.Model, exported: Callable, kind: str) -> None:
+    """Raises ArithmeticError where an exported model answers otherwise.
+
+    Args:
+        model: images -> dict of outputs.
+        exported: the same, by keyword `images`.
+        kind: of file, for the message.
+    """
     generator = np.random.default_rng(0)
     images = generator.uniform(size=(8, *data.IMAGE_SHAPE)).astype(np.float32)
     images[0], images[1] = 0.0, 1.0  # black and white are the edge cases
     expected = model(images, training=False)
-    signature = tf.saved_model.load(str(folder)).signatures["serving_default"]
-    actual = signature(images=tf.constant(images))
+    actual = exported(images=images)
     for name, value in expected.items():
         scale = max(1.0, float(np.max(np.abs(value))))
         difference = float(np.max(np.abs(value - actual[name]))) / scale
         if not difference <= PARITY_TOLERANCE:
             raise ArithmeticError(
-                f"the SavedModel's {name!r} differs from the model's by "
+                f"the {kind}'s {name!r} differs from the model's by "
                 f"{difference:g}, more than {PARITY_TOLERANCE:g}; nothing was "
                 "exported"
             )
