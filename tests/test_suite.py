@@ -14,7 +14,8 @@ GOLDEN = pathlib.Path(__file__).with_name("suite.txt")
 
 def described():
     return "".join(
-        f"{preset} {spec.name} {spec.access} {spec.attack!r} x{spec.repeats}\n"
+        f"{preset} {spec.name} {spec.access} {spec.attack!r} x{spec.repeats}"
+        f"{''.join(f' {epsilon}' for epsilon in spec.grid)}\n"
         for preset, specs in suite.PRESETS.items()
         for spec in specs.values()
     )

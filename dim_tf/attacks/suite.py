@@ -79,6 +79,14 @@ def _specs(*rows) -> dict[str, AttackSpec]:
     return {name: AttackSpec(name, *rest) for name, *rest in rows}
 
 
+def _challenge(steps):
+    """PGD at the budget of the MNIST challenge of Madry et al. (2018)."""
+    attack = attacks.LinfProjectedGradientDescentAttack(
+        steps=steps, abs_stepsize=0.01
+    )
+    return f"linf_pgd{steps}_challenge", GRADIENTS, attack, 1, (0.3,)
+
+
 def _flexible(norm, distance):
     """The five searches that look the same in every norm."""
     rows = (
@@ -186,6 +194,8 @@ EXTRA = _specs(
     ),
     ("l2_latent_descent", DECISIONS, attacks.LatentDescentAttack()),
     *_flexible("l1", distances.l1),
+    _challenge(40),
+    _challenge(100),
     ("l0_fmn", GRADIENTS, attacks.L0FMNAttack()),
     ("l1_fmn", GRADIENTS, attacks.L1FMNAttack()),
     ("l2_fmn", GRADIENTS, attacks.L2FMNAttack()),
