@@ -14,7 +14,8 @@ echo "3/4 asking it about a photographed digit"
 .venv/bin/python -m dim_tf.predict --model=build/saved_models/dim \
   --picture=build/seven.png examples/seven.jpg
 echo "4/4 attacking it, its binarized variant and the CNN (quick suite)"
-.venv/bin/python -m dim_tf.evaluate --suite=quick --num_examples=50 \
+# On so few images XLA would compile for longer than it saves.
+.venv/bin/python -m dim_tf.evaluate --suite=quick --num_examples=50 --xla=off \
   --models=build/saved_models/dim,build/saved_models/bi_dim,cnn \
   --results=build/results
 .venv/bin/python -m dim_tf.report --results=build/results --latents=dim \

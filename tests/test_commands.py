@@ -311,7 +311,7 @@ def test_evaluate_attacks_models_of_others(tmp_path):
         "--bounds=0..255",
         f"--images={tmp_path}/mine.npz",
         "--suite=quick",
-        "--only=linf_pgd,l0_pointwise",
+        "--only=linf_bim,l0_pointwise",
         "--num_examples=9",
         f"--results={tmp_path}/results",
     )

@@ -27,7 +27,7 @@ class AdversarialRecipe:
     """How a classifier is trained on its own adversarials."""
 
     adversarial_epochs: int = config.setting(
-        25, "Passes over the training images.", minimum=1
+        20, "Passes over the training images.", minimum=1
     )
     adversarial_learning_rate: float = config.setting(
         1e-3, "Adam's, at the start; falls to 0 along a cosine.", minimum=0
@@ -36,13 +36,13 @@ class AdversarialRecipe:
         0.3, "Linf size of the perturbations.", minimum=0, maximum=1
     )
     adversarial_steps: int = config.setting(
-        10, "Steps of PGD for every batch.", minimum=1
+        7, "Steps of PGD for every batch.", minimum=1
     )
     adversarial_stepsize: float = config.setting(
-        0.2, "Length of a step of PGD, in epsilons.", minimum=0
+        0.25, "Length of a step of PGD, in epsilons.", minimum=0
     )
     adversarial_warmup: float = config.setting(
-        3.0, "Epochs in which epsilon grows from 0.", minimum=0
+        2.0, "Epochs in which epsilon grows from 0.", minimum=0
     )
 
     def __post_init__(self):
