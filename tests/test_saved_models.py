@@ -20,6 +20,7 @@ LEAST_CLEAN_ACCURACY = {
     "dn_single_im": 0.95,
     "cnn": 0.99,
     "bi_cnn": 0.985,
+    "madry": 0.983,
 }
 
 
@@ -57,7 +58,7 @@ def test_weights_stay_small():
     weights = list(ROOT.glob("saved_models/*/*.keras"))
     trained = {n for n in LEAST_CLEAN_ACCURACY if not models.entry(n).parent}
     assert {path.parent.name for path in weights} == trained
-    assert sum(path.stat().st_size for path in weights) < 60e6
+    assert sum(path.stat().st_size for path in weights) < 80e6
 
 
 def test_readme_table_is_made_from_the_cards():
