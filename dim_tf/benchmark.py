@@ -5,6 +5,7 @@ r"""Times this project's attacks beside foolbox's, and its own choices.
     python -m dim_tf.benchmark --subject=inference --model=saved_models/dim
     python -m dim_tf.benchmark --subject=overhead --model=saved_models/dim
     python -m dim_tf.benchmark --subject=synthesis --num_examples=1 --rounds=20
+    python -m dim_tf.benchmark --subject=service --model=saved_models/dim
 
 `attacks`: every attack of the paper that foolbox can run on TensorFlow, ours
 and foolbox's in turn, on the same test images. Rows go to the output file as
@@ -15,6 +16,8 @@ Keras models, and as a loop over ten inside one compiled step.
 `overhead`: what a sweep of the quick suite costs beside its attacks.
 `synthesis`: test images classified together by DIM, by ABS, and by ABS with its
 ten classes one after the other.
+`service`: `:predict` of one image over HTTP, asked by one client and then by
+many, with what it does to the server's memory.
 """
 
 import dataclasses
@@ -32,6 +35,7 @@ from dim_tf import models
 from dim_tf.attacks import suite
 from dim_tf.benchmarking import attacks
 from dim_tf.benchmarking import overhead
+from dim_tf.benchmarking import service
 from dim_tf.benchmarking import stack
 from dim_tf.benchmarking import synthesis
 from dim_tf.benchmarking import timing
@@ -48,7 +52,14 @@ class BenchmarkConfig:
     subject: str = config.setting(
         "attacks",
         "What to time.",
-        choices=("attacks", "stack", "inference", "overhead", "synthesis"),
+        choices=(
+            "attacks",
+            "stack",
+            "inference",
+            "overhead",
+            "synthesis",
+            "service",
+        ),
     )
     model: str = config.setting(
         "dim",
@@ -74,6 +85,12 @@ class BenchmarkConfig:
     )
     rounds: int = config.setting(
         200, "How often all but attacks are timed.", minimum=1
+    )
+    clients: int = config.setting(
+        32, "That ask the service at the same time.", minimum=1
+    )
+    load_seconds: float = config.setting(
+        10.0, "For which they ask it.", minimum=0.1
     )
 
     def __post_init__(self):
@@ -139,6 +156,31 @@ def _print_overhead(settings: BenchmarkConfig, dataset: data.DataConfig):
     rich.console.Console().print(table)
 
 
+def _print_loads(settings: BenchmarkConfig) -> None:
+    folder = models.find(settings.model)
+    card = saving.read_card(folder)
+    saving.export(models.load_outputs(folder), card, folder)
+    name = folder.name
+    with service.serving(folder.parent, name) as port:
+        loads = [
+            service.load(port, name, clients, settings.load_seconds)
+            for clients in (1, settings.clients, settings.clients)
+        ]
+    table = rich.table.Table(
+        *("clients", "answers", "errors", "answers/s", "relative"),
+        *("median ms", "99 % ms", "server MB"),
+    )
+    for each in loads:
+        median, slow = np.quantile(each.latencies, (0.5, 0.99)) * 1e3
+        table.add_row(
+            *(f"{each.clients}", f"{len(each.latencies)}", f"{each.errors}"),
+            f"{each.throughput:.0f}",
+            f"{each.throughput / loads[0].throughput:.2f}",
+            *(f"{median:.1f}", f"{slow:.1f}", f"{each.megabytes:.0f}"),
+        )
+    rich.console.Console().print(table)
+
+
 def _print_seconds(seconds: dict[str, np.ndarray]) -> None:
     table = rich.table.Table("what", "median ms", "relative to the first")
     first = next(iter(seconds.values()))
@@ -168,6 +210,8 @@ def main(argv: list[str]) -> None:
         images = data.load(dataset, "test").images[: settings.num_examples]
         named = {name: models.load_outputs(name) for name in ("dim", "abs")}
         _print_seconds(synthesis.seconds(named, images, settings.rounds))
+    elif settings.subject == "service":
+        _print_loads(settings)
     elif settings.subject == "overhead":
         _print_overhead(settings, config.from_flags(data.DataConfig))
     else:

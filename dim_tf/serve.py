@@ -7,6 +7,7 @@ curl localhost:8501/v1/models/dim/metadata
 """
 
 import dataclasses
+import gc
 import pathlib
 
 import rich.console
@@ -68,6 +69,10 @@ def main(argv: list[str]) -> None:
             f"no SavedModel in {settings.model_base_path} can be served; make "
             "some with `python -m dim_tf.export --model=all`"
         )
+    # What is there now stays. A search of it all for garbage, which the lists
+    # of a few bodies set off, would take milliseconds.
+    gc.collect()
+    gc.freeze()
     limits = Limits(
         body_bytes=settings.max_body_bytes,
         rows=settings.max_batch_size,

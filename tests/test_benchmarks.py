@@ -8,6 +8,7 @@ from dim_tf import data
 from dim_tf.attacks import suite
 from dim_tf.benchmarking import attacks
 from dim_tf.benchmarking import overhead
+from dim_tf.benchmarking import service
 from dim_tf.benchmarking import strength
 from dim_tf.reporting import benchmarks
 
@@ -158,3 +159,26 @@ def test_rows_are_kept_and_not_made_again(subject, tmp_path):
     assert json.loads(output.read_text()) == [first, second]
     with pytest.raises(ValueError, match="other weights; delete it"):
         fill(["l2_bim"], digest="b")
+
+
+def test_service_under_load(exported):
+    folder, _ = exported
+    with service.serving(folder, "dim") as port:
+        alone, many = (service.load(port, "dim", n, 1.0) for n in (1, 8))
+        unknown = service.load(port, "nothing", 1, 0.2)
+    for found in (alone, many):
+        assert found.errors == 0
+        assert len(found.latencies) >= found.clients
+        assert 0 < found.latencies.min() <= found.latencies.max() < 2
+        assert found.throughput == len(found.latencies) / found.seconds
+        assert found.megabytes > 50
+    assert unknown.errors > 0
+    assert not len(unknown.latencies)
+    with pytest.raises(OSError, match="refused"):
+        service.load(port, "dim", 1, 0.1)
+
+
+def test_a_service_that_does_not_start_is_an_error(tmp_path):
+    with pytest.raises(RuntimeError, match="did not start"):
+        with service.serving(tmp_path, "dim"):
+            pass

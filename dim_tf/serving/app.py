@@ -36,6 +36,7 @@ def make(
         poll_seconds: between two looks for new versions.
     """
     registry = prometheus_client.CollectorRegistry()
+    prometheus_client.ProcessCollector(registry=registry)
     rows = prometheus_client.Histogram(
         "dim_tf_batch_rows",
         "Images of a model call.",

@@ -1,0 +1,138 @@
+"""The service under load: latency, throughput, errors, memory."""
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import http.client
+import pathlib
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import orjson
+
+_START_SECONDS = 120.0
+_MEMORY = re.compile(rb"^process_resident_memory_bytes (\S+)$", re.MULTILINE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Load:
+    """What clients that ask one request after the other got.
+
+    Attributes:
+        clients: at the same time.
+        latencies: seconds `(requests,)` from asking to the whole answer.
+        errors: answers other than 200, and broken connections.
+        seconds: in all.
+        megabytes: of the server's memory, at the end.
+    """
+
+    clients: int
+    latencies: np.ndarray
+    errors: int
+    seconds: float
+    megabytes: float
+
+    @property
+    def throughput(self) -> float:
+        """Answers per second."""
+        return len(self.latencies) / self.seconds
+
+
+@contextlib.contextmanager
+def serving(folder: pathlib.Path, model: str) -> Iterator[int]:
+    """The port of a service in a process of its own.
+
+    Args:
+        folder: with a folder for every model.
+        model: name of the one to serve.
+
+    Raises:
+        RuntimeError: it did not start.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "dim_tf.serve", f"--port={port}"]
+    command += [f"--model_base_path={folder}", f"--models={model}"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        _wait(process, port)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _wait(process: subprocess.Popen, port: int) -> None:
+    end = time.monotonic() + _START_SECONDS
+    while time.monotonic() < end and process.poll() is None:
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        time.sleep(0.1)
+    raise RuntimeError("the service did not start; try `dim_tf.serve` itself")
+
+
+def load(port: int, model: str, clients: int, seconds: float) -> Load:
+    """Asks for predictions of one image each, for a while.
+
+    Args:
+        port: of the service.
+        model: its name.
+        clients: each on a connection of its own.
+        seconds: to ask for.
+    """
+    image = np.random.default_rng(0).uniform(size=(1, 28, 28, 1)).round(4)
+    body = orjson.dumps({"instances": image.tolist()})
+    started = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(clients) as pool:
+        running = [
+            pool.submit(_ask, port, model, body, started + seconds)
+            for _ in range(clients)
+        ]
+    found = [each.result() for each in running]
+    return Load(
+        clients=clients,
+        latencies=np.concatenate([latencies for latencies, _ in found]),
+        errors=sum(errors for _, errors in found),
+        seconds=time.monotonic() - started,
+        megabytes=_megabytes(port),
+    )
+
+
+def _ask(port, model, body, end) -> tuple[list[float], int]:
+    """Latencies of the answers, and how many requests had none."""
+    latencies, errors = [], 0
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    while time.monotonic() < end:
+        asked = time.perf_counter()
+        try:
+            connection.request("POST", f"/v1/models/{model}:predict", body)
+            answer = connection.getresponse()
+            answer.read()
+        except (OSError, http.client.HTTPException):
+            connection.close()
+            errors += 1
+            continue
+        if answer.status == 200:
+            latencies.append(time.perf_counter() - asked)
+        else:
+            errors += 1
+    connection.close()
+    return latencies, errors
+
+
+def _megabytes(port: int) -> float:
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.request("GET", "/metrics")
+    found = _MEMORY.search(connection.getresponse().read())
+    connection.close()
+    # The operating system may not tell.
+    return float(found[1]) / 2**20 if found else float("nan")
