@@ -3,6 +3,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-for model in dim im single_im dn_single_im cnn madry; do
+for model in dim im single_im dn_single_im cnn madry abs; do
   .venv/bin/python -m dim_tf.train "--flagfile=flags/$model.cfg" "$@"
 done
