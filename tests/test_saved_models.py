@@ -7,6 +7,7 @@ import pytest
 from dim_tf import data
 from dim_tf import metrics
 from dim_tf import models
+from dim_tf.evaluation import results
 from dim_tf.models import saving
 from dim_tf.reporting import cards
 
@@ -76,3 +77,29 @@ def test_tried_recipes_are_documented_from_their_cards():
     table = cards.recipes_table(ROOT / "results" / "recipes")
     text = (ROOT / "docs" / "RECIPES.md").read_text()
     assert cards.to_markdown(table) in text
+
+
+@pytest.mark.parametrize(
+    ("folder", "attack", "threshold", "images", "share"),
+    [
+        ("madry_challenge", "linf_pgd40_challenge", 0.3, 10_000, 95),
+        ("madry_challenge", "linf_pgd100_challenge", 0.3, 10_000, 94),
+        ("madry_l0", "l0_fmn", 12.0, 50, 96),
+        ("madry_l0", "l0_pointwise", 12.0, 50, 20),
+    ],
+)
+def test_readme_says_what_madrys_records_say(
+    folder, attack, threshold, images, share
+):
+    place = ROOT / "results" / folder / "madry" / attack
+    digest = saving.read_card(ROOT / "saved_models" / "madry")["weights_digest"]
+    for path, _ in results.shards(place):
+        results.check_fingerprint(path, {"weights_digest": digest})
+    norm = attack.partition("_")[0]
+    column = f"distance_{norm}"
+    distances = results.read(place, [column])[column].to_numpy()
+    assert len(distances) == images
+    assert round(100 * (distances > threshold).mean()) == share
+    text = (ROOT / "README.md").read_text()
+    assert f"{share} %" in text
+    assert f"--results=results/{folder}" in text
