@@ -80,26 +80,42 @@ def test_tried_recipes_are_documented_from_their_cards():
 
 
 @pytest.mark.parametrize(
-    ("folder", "attack", "threshold", "images", "share"),
+    ("cell", "threshold", "images", "words"),
     [
-        ("madry_challenge", "linf_pgd40_challenge", 0.3, 10_000, 95),
-        ("madry_challenge", "linf_pgd100_challenge", 0.3, 10_000, 94),
-        ("madry_l0", "l0_fmn", 12.0, 50, 96),
-        ("madry_l0", "l0_pointwise", 12.0, 50, 20),
+        (
+            "madry_challenge/madry/linf_pgd40_challenge",
+            0.3,
+            10_000,
+            "{} % of the 10,000 test images survive 40 steps of PGD",
+        ),
+        (
+            "madry_challenge/madry/linf_pgd100_challenge",
+            0.3,
+            10_000,
+            "40 steps of PGD and {} % survive 100",
+        ),
+        (
+            "madry_l0/madry/l0_fmn",
+            12.0,
+            50,
+            "a gradient attack leaves {} %",
+        ),
+        (
+            "madry_l0/madry/l0_pointwise",
+            12.0,
+            50,
+            "leaves {} % of 50 test images within 12 pixels",
+        ),
     ],
 )
-def test_readme_says_what_madrys_records_say(
-    folder, attack, threshold, images, share
-):
-    place = ROOT / "results" / folder / "madry" / attack
+def test_readme_says_what_madrys_records_say(cell, threshold, images, words):
+    place = ROOT / "results" / cell
     digest = saving.read_card(ROOT / "saved_models" / "madry")["weights_digest"]
     for path, _ in results.shards(place):
         results.check_fingerprint(path, {"weights_digest": digest})
-    norm = attack.partition("_")[0]
-    column = f"distance_{norm}"
+    column = f"distance_{place.name.partition('_')[0]}"
     distances = results.read(place, [column])[column].to_numpy()
     assert len(distances) == images
-    assert round(100 * (distances > threshold).mean()) == share
-    text = (ROOT / "README.md").read_text()
-    assert f"{share} %" in text
-    assert f"--results=results/{folder}" in text
+    share = round(100 * (distances > threshold).mean())
+    text = " ".join((ROOT / "README.md").read_text().split())
+    assert words.format(share) in text

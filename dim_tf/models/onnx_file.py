@@ -1,7 +1,6 @@
 """A model as an ONNX file, for runtimes without TensorFlow."""
 
 import json
-import os
 import pathlib
 import tempfile
 from collections.abc import Mapping
@@ -74,7 +73,7 @@ def export(
     with tempfile.TemporaryDirectory(prefix=".", dir=folder) as scratch:
         staged = pathlib.Path(scratch) / NAME
         staged.write_bytes(content)
-        os.replace(staged, path)
+        staged.replace(path)
     return path
 
 
@@ -82,6 +81,6 @@ def _gradients(serve) -> list[str]:
     """The gradient operations of a `tf.function`, by type."""
     graph = serve.get_concrete_function(saving.IMAGES).graph.as_graph_def()
     nodes = [*graph.node]
-    for function in graph.library.function:
-        nodes += function.node_def
+    for each in graph.library.function:
+        nodes += each.node_def
     return sorted({node.op for node in nodes if node.op.endswith("Grad")})
