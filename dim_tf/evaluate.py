@@ -67,6 +67,12 @@ class EvaluateConfig:
     shard_size: int = config.setting(
         100, "Samples attacked together and written to one file.", minimum=1
     )
+    num_adversarials: int = config.setting(
+        -1,
+        "Images, the first ones, whose adversarials are kept in the records; "
+        "-1: all.",
+        minimum=-1,
+    )
     seed: int = config.setting(0, "Of everything random.", minimum=0)
     xla: str = config.setting(
         "auto",
@@ -168,12 +174,14 @@ def jobs_of(
         ValueError: records that are there were made with something else.
     """
     jobs = []
+    kept = settings.num_adversarials
     for target in settings.targets:
         shards = sweep.plan(
             results,
             _cells(target, settings, dataset),
             settings.num_examples,
             settings.shard_size,
+            None if kept < 0 else kept,
         )
         # By place and not by number: others' progress must not move the shares.
         jobs += [

@@ -22,7 +22,7 @@ def main(results, saved_models, images):
     checked = 0
     for path in sorted(pathlib.Path(results).rglob("*.parquet")):
         rows = pq.read_table(path).to_pylist()
-        rows = [row for row in rows if row["status"] == "success"]
+        rows = [row for row in rows if row["adversarial"] is not None]
         if not rows:
             continue
         versions = pathlib.Path(saved_models, rows[0]["model"]).glob("[0-9]*")

@@ -130,6 +130,15 @@ def test_a_record_says_what_it_is_of(subject):
     assert columns["forwards"][3] == columns["seconds"][3] == 0
 
 
+def test_as_many_adversarials_are_kept_as_asked_for(subject, tmp_path):
+    for shard in sweep.plan(tmp_path, [BIM], COUNT, 10, num_adversarials=15):
+        sweep.run_shard(shard, subject, jit_compile=False)
+    rows = sorted(results.read(tmp_path).to_pylist(), key=lambda r: r["sample"])
+    kept = [row["sample"] for row in rows if row["adversarial"]]
+    assert kept == [sample for sample in range(15) if sample != 3]
+    assert all(row["distance_l2"] < np.inf for row in rows)
+
+
 def test_nothing_found_is_infinitely_far(subject):
     constant = keras.Model(
         subject.model.input,

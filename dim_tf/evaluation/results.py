@@ -147,7 +147,7 @@ def read(folder: pathlib.Path, columns=None) -> pa.Table:
 
 def adversarials(
     folder: pathlib.Path, model: str, attack: str, samples: Collection[int]
-) -> dict[int, list[float] | None]:
+) -> dict[int, list[float]]:
     """The adversarials of some samples, without reading all the others.
 
     Args:
@@ -156,10 +156,11 @@ def adversarials(
         samples: which.
 
     Returns:
-        By sample; None where there is none.
+        By sample; without those that have none.
     """
     wanted = pc.field("sample").isin(list(samples))
-    found: dict[int, list[float] | None] = {}
+    wanted &= pc.field("adversarial").is_valid()
+    found: dict[int, list[float]] = {}
     for path, _ in shards(folder / model / attack):
         columns = ["sample", "adversarial"]
         table = pq.read_table(path, columns=columns, filters=wanted)

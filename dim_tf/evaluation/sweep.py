@@ -67,11 +67,20 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """Some samples of a cell, and the file that their records go to."""
+    """Some samples of a cell, and the file that their records go to.
+
+    Attributes:
+        cell: the attack, and the model.
+        path: of the file.
+        positions: of the samples, in the order in which they are attacked.
+        num_adversarials: positions below this keep their adversarials; None:
+            all do.
+    """
 
     cell: Cell
     path: pathlib.Path
     positions: range
+    num_adversarials: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +119,7 @@ def plan(
     cells: Iterable[Cell],
     num_examples: int,
     shard_size: int,
+    num_adversarials: int | None = None,
 ) -> list[Shard]:
     """The shards that are still to be made, cell by cell.
 
@@ -118,6 +128,7 @@ def plan(
         cells: to make.
         num_examples: samples of each cell.
         shard_size: samples of a shard at most.
+        num_adversarials: of the shards.
 
     Raises:
         ValueError: a shard that is there is damaged or was made with something
@@ -132,7 +143,7 @@ def plan(
             done.update(positions)
         for positions in _gaps(done, num_examples, shard_size):
             path = results.shard_path(place, positions)
-            missing.append(Shard(cell, path, positions))
+            missing.append(Shard(cell, path, positions, num_adversarials))
     return missing
 
 
@@ -181,6 +192,10 @@ def run_shard(shard: Shard, subject: Subject, *, jit_compile: bool) -> None:
     columns = records(
         shard.cell, subject.model, examples, jit_compile=jit_compile
     )
+    if shard.num_adversarials is not None:
+        for place, position in enumerate(shard.positions):
+            if position >= shard.num_adversarials:
+                columns["adversarial"][place] = None
     results.write_shard(shard.path, columns, shard.cell.fingerprint)
 
 
