@@ -4,13 +4,16 @@ r"""Prints tables in Markdown, from records and from the cards of models.
     python -m dim_tf.report --recipes=results/recipes
     python -m dim_tf.report --results=results/local
     python -m dim_tf.report --results=results/local --output=report.html
+    python -m dim_tf.report --results=results/paper \
+        --template=docs/RESULTS.md.jinja --output=docs/RESULTS.md
     python -m dim_tf.report --latents=dim --output=latents.png
     python -m dim_tf.report --benchmark=results/benchmark/dim.json
 
 Without flags and with `--recipes`, the robustness columns are the first look of
 the training command: shares of validation images, upper bounds on robust
 accuracy. With `--results`, they are what the attacks of `dim_tf.evaluate` left,
-and signs of masked gradients come after the table. `--latents` draws Figure 3
+and signs of masked gradients come after the table; `--template` puts them into
+words of your own, see `dim_tf.reporting.document`. `--latents` draws Figure 3
 of the paper, on the HTML page or alone; only this needs TensorFlow.
 `--benchmark` is the comparison of our attacks with foolbox's.
 """
@@ -59,6 +62,11 @@ class ReportConfig:
         "File to write: .md, .csv, .json, .tex, or with --results .html with "
         "curves, adversarials and costs; empty: print Markdown.",
     )
+    template: str = config.setting(
+        "",
+        "Markdown to fill with numbers from --results; pictures go to a folder "
+        "beside the output, named like it.",
+    )
     latents: str = config.setting(
         "", "Model whose latent spaces to draw, in a .html or a .png."
     )
@@ -71,6 +79,12 @@ class ReportConfig:
 
     def __post_init__(self):
         config.validate(self)
+        if self.template and not (self.results and self.output.endswith(".md")):
+            raise ValueError(
+                f"--template={self.template} is filled from --results into an "
+                f"--output=....md, got --results={self.results!r} and "
+                f"--output={self.output!r}"
+            )
 
 
 def main(argv: list[str]) -> None:
@@ -90,6 +104,9 @@ def main(argv: list[str]) -> None:
         latents = _latents(settings)
         figures.latent_spaces(*latents).savefig(output, dpi=120)
         return
+    if output and settings.template:
+        output.write_text(_document(settings, output))
+        return
     rows, notes, records = _rows(settings)
     if output is None:
         _print(rows, notes)
@@ -107,6 +124,19 @@ def main(argv: list[str]) -> None:
             lines = [f"- {level}: {sentence}" for level, sentence in notes]
             text += "\n" + "\n".join(lines) + "\n"
         output.write_text(text)
+
+
+def _document(settings: ReportConfig, output: pathlib.Path) -> str:
+    from dim_tf.reporting import document
+
+    folder = pathlib.Path(settings.results)
+    return document.fill(
+        pathlib.Path(settings.template).read_text(),
+        results.read(folder, _COLUMNS),
+        functools.partial(results.adversarials, folder),
+        output.with_name(output.stem.lower()),
+        allow_missing=settings.allow_missing,
+    )
 
 
 def _print(rows: cards.Rows, notes: list[tuple[str, str]]) -> None:

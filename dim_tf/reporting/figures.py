@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
@@ -101,23 +102,82 @@ def closest(records: pa.Table, model: str, norm: str) -> list[dict]:
         norm: of the distances.
 
     Returns:
-        Records as dicts, at most ten, one a sample.
+        Records as dicts, one for each of the first ten samples attacked that
+        has any.
     """
     own = records.filter(
         (pc.field("model") == model)
         & (pc.field("norm") == norm)
-        & (pc.field("status") == "success")
         & (pc.field("preset") != results.PROBE)
     )
-    first = np.unique(own["sample"].to_numpy())[:_GALLERY_COLUMNS]
-    own = own.filter(pc.field("sample").isin(first.tolist()))
-    by_distance = own.sort_by(
-        [("sample", "ascending"), (f"distance_{norm}", "ascending")]
+    first = own["sample"].unique()[:_GALLERY_COLUMNS]
+    rows = own.filter(
+        (pc.field("status") == "success") & pc.field("sample").isin(first)
+    ).to_pylist()
+    chosen: dict[int, dict] = dict.fromkeys(first.to_pylist(), {})
+    for row in sorted(rows, key=lambda row: row[f"distance_{norm}"]):
+        chosen[row["sample"]] = chosen[row["sample"]] or row
+    return [row for row in chosen.values() if row]
+
+
+def pictured(
+    records: pa.Table, model: str, norm: str, adversarials: Callable
+) -> list[dict]:
+    """`closest` with the adversarials themselves, where they were kept.
+
+    Args:
+        records: of `evaluation.results`.
+        model: name.
+        norm: of the distances.
+        adversarials: `results.adversarials` of the records' folder.
+    """
+    rows = closest(records, model, norm)
+    samples: dict[str, list[int]] = {}
+    for row in rows:
+        samples.setdefault(row["attack"], []).append(row["sample"])
+    found = {
+        (attack, sample): image
+        for attack, own in samples.items()
+        for sample, image in adversarials(model, attack, own).items()
+    }
+    return [
+        {**row, "adversarial": found[row["attack"], row["sample"]]}
+        for row in rows
+        if (row["attack"], row["sample"]) in found
+    ]
+
+
+def gallery(shown: dict[str, list[dict]], norm: str) -> Figure:
+    """Adversarials, a row for each model, what they are taken for above.
+
+    Args:
+        shown: by model, records of `pictured`; square gray images.
+        norm: of the distances below the images.
+    """
+    columns = list(
+        dict.fromkeys(row["sample"] for rows in shown.values() for row in rows)
     )
-    chosen: dict[int, dict] = {}
-    for row in by_distance.to_pylist():
-        chosen.setdefault(row["sample"], row)
-    return list(chosen.values())
+    figure = Figure(
+        figsize=(1.0 + 0.95 * len(columns), 0.4 + 1.25 * len(shown)),
+        layout="constrained",
+    )
+    grid = figure.subplots(len(shown), len(columns), squeeze=False)
+    for axes in grid.flat:
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+    for line, (model, rows) in zip(grid, shown.items(), strict=True):
+        line[0].set_ylabel(model, rotation=0, ha="right", va="center")
+        for row in rows:
+            axes = line[columns.index(row["sample"])]
+            pixels = np.asarray(row["adversarial"])
+            side = round(np.sqrt(pixels.size))
+            axes.imshow(pixels.reshape(side, side), cmap="gray", vmin=0, vmax=1)
+            words = f"{row['label']} as {row['adversarial_prediction']}"
+            axes.set_title(words, fontsize=8, pad=2)
+            distance = row[f"distance_{norm}"]
+            axes.set_xlabel(f"{distance:.3g}", fontsize=8, labelpad=1)
+    figure.suptitle(f"The closest adversarials in {TITLES[norm]}", fontsize=10)
+    return figure
 
 
 def png(pixels) -> str | None:

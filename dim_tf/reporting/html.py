@@ -7,13 +7,13 @@ from collections.abc import Callable
 import jinja2
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from matplotlib.figure import Figure
 
 from dim_tf.reporting import diagnostics
 from dim_tf.reporting import figures
 from dim_tf.reporting import formats
 from dim_tf.reporting import statistics
+from dim_tf.reporting import tables
 from dim_tf.reporting.cards import Rows
 
 _TEMPLATE = pathlib.Path(__file__).with_name("page.html")
@@ -54,23 +54,16 @@ def page(
         boxes=boxes,
         galleries=galleries,
         latents=_svg(figures.latent_spaces(*latents)) if latents else None,
-        costs=_costs(records),
+        costs=tables.costs_table(records),
     )
 
 
 def _galleries(records, cells, norm, adversarials):
     for cell in cells:
-        rows = figures.closest(records, cell.model, norm)
-        samples: dict[str, list[int]] = {}
-        for row in rows:
-            samples.setdefault(row["attack"], []).append(row["sample"])
-        found = {
-            attack: adversarials(cell.model, attack, own)
-            for attack, own in samples.items()
-        }
+        rows = figures.pictured(records, cell.model, norm, adversarials)
         images = [
             {
-                "address": figures.png(found[row["attack"]][row["sample"]]),
+                "address": figures.png(row["adversarial"]),
                 "distance": row[f"distance_{norm}"],
                 **row,
             }
@@ -85,25 +78,3 @@ def _svg(figure: Figure) -> str:
     figure.savefig(text, format="svg", metadata={"Date": None})
     # The XML head has no place within a page.
     return text.getvalue()[text.getvalue().index("<svg") :]
-
-
-def _costs(records: pa.Table) -> Rows:
-    names = ("forwards", "backwards", "seconds")
-    attacked = records.filter(pc.field("status") != "misclassified")
-    # With threads, the order would not be that of the records.
-    means = attacked.group_by(["model", "attack"], use_threads=False).aggregate(
-        [(name, "mean") for name in names]
-    )
-    rows: Rows = [("model", "attack", "forward passes", "backward", "seconds")]
-    for row in means.to_pylist():
-        forwards, backwards, seconds = (row[f"{name}_mean"] for name in names)
-        rows.append(
-            (
-                row["model"],
-                row["attack"],
-                f"{forwards:,.0f}",
-                f"{backwards:,.0f}",
-                f"{seconds:.3g}",
-            )
-        )
-    return rows

@@ -4,7 +4,9 @@ import csv
 import functools
 import pathlib
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dim_tf.evaluation import results
 from dim_tf.reporting import statistics
@@ -165,3 +167,72 @@ def _presets(records: pa.Table, models) -> list[str]:
         ", ".join(preset for of, preset in found if of == model)
         for model in models
     ]
+
+
+def closest_table(cells: list[Cell]) -> Rows:
+    """How often an attack is the closest of its norm, below a header row.
+
+    Args:
+        cells: of `statistics.cells`.
+
+    Returns:
+        Rows of cells, a column for each model: the share of the samples that
+        fall at all for which nothing of the norm comes closer; ties count for
+        all.
+    """
+    models = list(dict.fromkeys(cell.model for cell in cells))
+    rows: Rows = [("", *(f"`{model}`" for model in models))]
+    for norm in _TITLES:
+        own = [cell for cell in cells if cell.norm == norm]
+        least = {
+            cell.model: cell for cell in statistics.closest_by_model(own, norm)
+        }
+        for attack in dict.fromkeys(cell.attack for cell in own):
+            shares = {
+                cell.model: _share_closest(cell, least[cell.model])
+                for cell in own
+                if cell.attack == attack
+            }
+            texts = (shares.get(model, "-") for model in models)
+            rows.append((f"`{attack}`", *texts))
+    return rows
+
+
+def _share_closest(cell: Cell, least: Cell) -> str:
+    distances = cell.distances[np.isin(cell.samples, least.samples)]
+    fallen = (least.distances > 0) & np.isfinite(least.distances)
+    if not fallen.any():
+        return "-"
+    limits = least.distances[fallen] * (1 + statistics.TOLERANCE)
+    return f"{(distances[fallen] <= limits).mean():.0%}"
+
+
+def costs_table(records: pa.Table) -> Rows:
+    """What an attack costs a sample, on average, below a header row.
+
+    Args:
+        records: of `evaluation.results`.
+
+    Returns:
+        Rows of cells: model, attack, passes of one image, and seconds on the
+        machine that made the records.
+    """
+    names = ("forwards", "backwards", "seconds")
+    attacked = records.filter(pc.field("status") != "misclassified")
+    # With threads, the order would not be that of the records.
+    means = attacked.group_by(["model", "attack"], use_threads=False).aggregate(
+        [(name, "mean") for name in names]
+    )
+    rows: Rows = [("model", "attack", "forward passes", "backward", "seconds")]
+    for row in means.to_pylist():
+        forwards, backwards, seconds = (row[f"{name}_mean"] for name in names)
+        rows.append(
+            (
+                row["model"],
+                row["attack"],
+                f"{forwards:,.0f}",
+                f"{backwards:,.0f}",
+                f"{seconds:.3g}",
+            )
+        )
+    return rows

@@ -1,0 +1,223 @@
+"""Markdown whose words are a template's and whose numbers are records'.
+
+A template is Jinja's, and calls these:
+
+    {{ table("dim", "cnn") }}       the paper's rows, the paper's values beside
+    {{ every_attack("dim") }}       the same with a row for every attack
+    {{ departures(0.1) }}           accuracies that far from the paper's
+    {{ closest() }}                 how often an attack is the closest of all
+    {{ costs() }}                   passes and seconds of a sample
+    {{ diagnostics() }}             signs of masked gradients, in words
+    {{ curves("l2") }}              a picture: accuracy over epsilon
+    {{ gallery("l2") }}             a picture: the closest adversarials
+    {{ accuracy("all_l2", "dim") }}, {{ median("all_l2", "dim") }},
+    {{ paper("all_l2_accuracy", "dim") }}, {{ samples("dim") }}
+                                    numbers for sentences
+
+so that no number is written by hand.
+"""
+
+import pathlib
+from collections.abc import Callable
+
+import jinja2
+import pyarrow as pa
+import pyarrow.compute as pc
+from matplotlib.figure import Figure
+
+from dim_tf.reporting import diagnostics
+from dim_tf.reporting import figures
+from dim_tf.reporting import formats
+from dim_tf.reporting import statistics
+from dim_tf.reporting import tables
+from dim_tf.reporting.cards import Rows
+from dim_tf.reporting.cards import to_markdown
+from dim_tf.reporting.statistics import Cell
+
+Adversarials = Callable[..., dict[int, list[float]]]
+
+
+def fill(
+    template: str,
+    records: pa.Table,
+    adversarials: Adversarials,
+    pictures: pathlib.Path,
+    *,
+    allow_missing: bool = False,
+) -> str:
+    """Fills a template, and draws the pictures that it shows.
+
+    Args:
+        template: Markdown with Jinja's expressions.
+        records: of `evaluation.results`, without adversarials.
+        adversarials: `results.adversarials` of their folder.
+        pictures: folder for the pictures, beside the filled template.
+        allow_missing: as `tables.results_table`.
+
+    Raises:
+        ValueError: a name in the template is unknown, or as
+            `tables.results_table`.
+    """
+    numbers = _Numbers(records, allow_missing)
+    drawing = _Pictures(records, numbers.cells, adversarials, pictures)
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, keep_trailing_newline=True
+    )
+    names = (
+        *("table", "every_attack", "departures", "closest"),
+        *("costs", "diagnostics"),
+        *("accuracy", "median", "paper", "samples"),
+    )
+    environment.globals |= {name: getattr(numbers, name) for name in names}
+    environment.globals |= {
+        "curves": drawing.curves,
+        "gallery": drawing.gallery,
+    }
+    try:
+        return environment.from_string(template).render()
+    except jinja2.TemplateError as error:
+        raise ValueError(f"the template is wrong: {error}") from error
+
+
+class _Numbers:
+    """What a template may ask of records."""
+
+    def __init__(self, records: pa.Table, allow_missing: bool):
+        self._records = records
+        self._allow_missing = allow_missing
+        self.cells = statistics.cells(records)
+        self._cells = {(cell.attack, cell.model): cell for cell in self.cells}
+        for norm in figures.TITLES:
+            for cell in statistics.closest_by_model(self.cells, norm):
+                self._cells[cell.attack, cell.model] = cell
+
+    def every_attack(self, *models: str) -> str:
+        return to_markdown(self._rows(models))
+
+    def table(self, *models: str) -> str:
+        header, *body = self._rows(models)
+        attacks = {cell.attack for cell in self.cells}
+        known = {row for row, _ in tables.paper_values()}
+        kept = [
+            row for row in body if formats.plain(row)[0] not in attacks - known
+        ]
+        return to_markdown([header, *kept])
+
+    def _rows(self, models: tuple[str, ...]) -> Rows:
+        for name in models:
+            self._require(name)
+        wanted = pc.field("model").isin(models)
+        rows = tables.results_table(
+            self._records.filter(wanted), self._allow_missing
+        )
+        # The paper's value below ours.
+        rows = [
+            tuple(cell.replace(", paper ", "<br>paper ") for cell in row)
+            for row in rows
+        ]
+        order = [0, *(1 + rows[0][1:].index(f"`{name}`") for name in models)]
+        return [tuple(row[place] for place in order) for row in rows]
+
+    def accuracy(self, row: str, model: str) -> str:
+        return _percent(
+            statistics.robust_accuracy(self._cell(row, model)).value
+        )
+
+    def median(self, row: str, model: str) -> str:
+        cell = self._cell(row, model)
+        return f"{statistics.median_distance(cell).value:.2g}"
+
+    def _require(self, model: str) -> None:
+        if not any(cell.model == model for cell in self.cells):
+            raise ValueError(f"no records of {model}")
+
+    def samples(self, model: str) -> int:
+        self._require(model)
+        return min(
+            len(cell.samples) for cell in self.cells if cell.model == model
+        )
+
+    def paper(self, row: str, model: str) -> str:
+        value = tables.paper_values().get((row, model))
+        if value is None:
+            raise ValueError(f"the paper has no {row} of {model}")
+        return f"{value:g}" if row.endswith("_median") else _percent(value)
+
+    def _cell(self, row: str, model: str) -> Cell:
+        try:
+            return self._cells[row, model]
+        except KeyError:
+            raise ValueError(f"no records of {row} on {model}") from None
+
+    def departures(self, margin: float) -> str:
+        header = ("model", "attack", "ours", "paper", "difference")
+        rows: Rows = [header]
+        for (attack, model), cell in self._cells.items():
+            row = attack + "_accuracy" * attack.startswith("all_")
+            known = tables.paper_values().get((row, model))
+            ours = statistics.robust_accuracy(cell)
+            if known is None or abs(ours.value - known) <= margin + 1e-9:
+                continue
+            interval = f"[{_percent(ours.low)}, {_percent(ours.high)}]"
+            rows.append(
+                (
+                    *(f"`{model}`", f"`{attack}`"),
+                    f"{_percent(ours.value)} {interval}",
+                    _percent(known),
+                    f"{100 * (ours.value - known):+.0f}",
+                )
+            )
+        return to_markdown(rows)
+
+    def closest(self) -> str:
+        return to_markdown(tables.closest_table(self.cells))
+
+    def costs(self) -> str:
+        return to_markdown(tables.costs_table(self._records))
+
+    def diagnostics(self) -> str:
+        found = diagnostics.diagnostics(self._records)
+        return "\n".join(f"- {level}: {sentence}" for level, sentence in found)
+
+
+def _percent(value: float) -> str:
+    return f"{value:.0%}"
+
+
+class _Pictures:
+    """Draws what a template shows."""
+
+    def __init__(
+        self,
+        records: pa.Table,
+        cells: list[Cell],
+        adversarials: Adversarials,
+        folder: pathlib.Path,
+    ):
+        self._records = records
+        self._cells = cells
+        self._adversarials = adversarials
+        self._folder = folder
+
+    def curves(self, norm: str) -> str:
+        least = statistics.closest_by_model(self._cells, norm)
+        figure = figures.accuracy_curves(least, norm)
+        words = f"Accuracy over epsilon, {figures.TITLES[norm]}"
+        return self._saved(figure, f"curves_{norm}.png", words)
+
+    def gallery(self, norm: str) -> str:
+        models = dict.fromkeys(cell.model for cell in self._cells)
+        shown = {
+            model: figures.pictured(
+                self._records, model, norm, self._adversarials
+            )
+            for model in models
+        }
+        figure = figures.gallery(shown, norm)
+        words = f"The closest adversarials, {figures.TITLES[norm]}"
+        return self._saved(figure, f"gallery_{norm}.png", words)
+
+    def _saved(self, figure: Figure, name: str, words: str) -> str:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        figure.savefig(self._folder / name, dpi=110)
+        return f"![{words}]({self._folder.name}/{name})"

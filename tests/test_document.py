@@ -1,0 +1,115 @@
+"""Templates get their numbers and pictures from records."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+from test_report_page import records
+
+from dim_tf import report
+from dim_tf.evaluation import results
+from dim_tf.reporting import document
+
+TABLE = pa.concat_tables(
+    [
+        records(
+            ("dim", "l2_bim", "l2", [1.0, 2.0, 3.0, 0.0]),
+            ("dim", "l2_rep_gauss", "l2", [4.0, 1.4, 5.0, 0.0]),
+            ("cnn", "l2_bim", "l2", [0.5, 0.5, 0.5, 0.5]),
+            ("cnn", "l2_rep_gauss", "l2", [2.0, 0.5, 0.5, 0.5]),
+        )
+    ]
+)
+
+
+def fill(template, folder, table=TABLE, images=None):
+    if images is None:
+        images = {5: np.full(16, 0.25), 6: np.full(16, 0.75)}
+
+    def adversarials(model, attack, samples):
+        return {each: images[each] for each in samples if each in images}
+
+    return document.fill(template, table, adversarials, folder)
+
+
+@pytest.mark.parametrize(
+    ("expression", "text"),
+    [
+        ("accuracy('l2_bim', 'dim')", "50%"),
+        ("accuracy('all_l2', 'dim')", "25%"),
+        ("median('all_l2', 'dim')", "1.2"),
+        ("paper('l2_bim', 'dim')", "94%"),
+        ("paper('all_l2_median', 'dim')", "1.9"),
+        ("samples('cnn')", "4"),
+    ],
+)
+def test_numbers_for_sentences(expression, text, tmp_path):
+    assert fill(f"a {{{{ {expression} }}}} b\n", tmp_path) == f"a {text} b\n"
+
+
+def test_a_table_has_the_rows_and_the_models_asked_for(tmp_path):
+    header, _, *rows = fill("{{ table('cnn', 'dim') }}", tmp_path).splitlines()
+    assert header == "|  | `cnn` | `dim` |"
+    assert rows[0].startswith("| `l2_bim` | 0% [0%, 49%]<br>paper 17% | 50% [")
+    # The paper says nothing of it, but its minimum counts it.
+    assert "l2_rep_gauss" not in "".join(rows)
+    assert rows[1].startswith("| **All L2, accuracy** | 0% [0%, 49%]<br>paper")
+    every = fill("{{ every_attack('dim') }}", tmp_path)
+    assert "| `l2_rep_gauss` | 50% [" in every
+    assert "cnn" not in every
+
+
+def test_the_closest_attacks_are_counted(tmp_path):
+    lines = fill("{{ closest() }}", tmp_path).splitlines()[2:]
+    # Of three samples of dim that fall; misclassified ones tell nothing.
+    assert lines == [
+        "| `l2_bim` | 67% | 100% |",
+        "| `l2_rep_gauss` | 33% | 75% |",
+    ]
+
+
+def test_departures_are_those_beyond_the_margin(tmp_path):
+    lines = fill("{{ departures(0.2) }}", tmp_path).splitlines()[2:]
+    assert [line.split(" | ")[:2] for line in lines] == [
+        ["| `dim`", "`l2_bim`"],
+        ["| `dim`", "`all_l2`"],
+    ]
+    assert lines[0].endswith("| 50% [15%, 85%] | 94% | -44 |")
+
+
+def test_pictures_are_drawn_and_shown(tmp_path):
+    folder = tmp_path / "results"
+    text = fill("{{ curves('l2') }} {{ gallery('l2') }}", folder)
+    assert "(results/curves_l2.png)" in text
+    assert "(results/gallery_l2.png)" in text
+    for name in ("curves_l2", "gallery_l2"):
+        assert np.array(Image.open(folder / f"{name}.png")).std() > 0
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("{{ accuracy('l2_bim', 'im') }}", "no records of l2_bim on im"),
+        ("{{ unknown }}", "the template is wrong: 'unknown' is undefined"),
+        ("{{ table('dim' }}", "the template is wrong: "),
+        ("{{ paper('l2_bim', 'mine') }}", "the paper has no l2_bim of mine"),
+        ("{{ table('mine') }}", "no records of mine"),
+    ],
+)
+def test_a_wrong_template_is_refused_in_words(template, words, tmp_path):
+    with pytest.raises(ValueError, match=words):
+        fill(template, tmp_path)
+
+
+def test_a_template_needs_records_and_a_place():
+    with pytest.raises(ValueError, match=r"got --results='' and --output='a'"):
+        report.ReportConfig(template="words.md.jinja", output="a")
+
+
+def test_only_some_adversarials_are_kept(tmp_path):
+    columns = TABLE.slice(0, 4).to_pydict()
+    columns["adversarial"][1:] = [None, None, None]
+    path = results.shard_path(tmp_path / "dim" / "l2_bim", range(4))
+    results.write_shard(path, columns, {})
+    found = results.adversarials(tmp_path, "dim", "l2_bim", [5, 6])
+    assert found.keys() == {5}
