@@ -233,15 +233,15 @@ def test_without_bounds_the_l2_step_has_a_closed_form():
     np.testing.assert_allclose(step[fits], expected[fits], 0, 2e-5)
 
 
-@pytest.mark.parametrize("norm", ["l1", "linf"])
-def test_within_the_radius_a_step_comes_almost_as_close_as_any(norm):
+@pytest.mark.parametrize(("norm", "mostly"), [("l1", 0.999), ("linf", 0.95)])
+def test_within_the_radius_a_step_comes_almost_as_close_as_any(norm, mostly):
     place, (_, short, limited) = half_way(norm)
     best = np.array([by_slsqp(norm)(one) for one in rows(place)])
     known = np.isfinite(best)
     assert known.sum() > 15
     gains = ((short - limited) / (short - best))[known]
     assert gains.max() < 1 + 1e-3
-    assert np.median(gains) > 0.95
+    assert np.median(gains) > mostly
     assert gains.min() > 0.5
 
 

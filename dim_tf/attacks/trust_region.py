@@ -26,7 +26,7 @@ from dim_tf.attacks.moves import water_level
 AT_HOME = 1e-4
 # How often the part of the way home is halved, at most. In L0 a coarse part
 # could be the same for ever.
-_HALVINGS = {"l0": 14, "l1": 4, "l2": 4, "linf": 4}
+_HALVINGS = {"l0": 14, "l1": 6, "l2": 4, "linf": 4}
 _TINY = 1e-12
 
 
@@ -125,49 +125,53 @@ def _ideal_step(norm, place, wanted):
 def _part_way(norm, place, short, ideal, wanted):
     """As much of the way home as the radius allows, then onto the plane."""
 
-    def go(share):
-        return _WAYS_HOME[norm](place, short, ideal, share)
+    def go(push, share):
+        return _WAYS_HOME[norm](place, short, ideal, push, share)
 
-    def attempt(inside, outside, share, low, high):
-        start, lower, upper = go(share)
+    def attempt(going, inside, outside, push, share, low, high):
+        start, lower, upper = go(push, share)
         gap = place.gap - total(place.normal * start)
-        rest, reachable = shortest_step(
-            dataclasses.replace(
-                place,
-                lower=lower - start,
-                upper=upper - start,
-                gap=tf.where(wanted, gap, 0.0),
-            )
+        left = dataclasses.replace(
+            place,
+            lower=lower - start,
+            upper=upper - start,
+            gap=tf.where(going, gap, 0.0),
         )
-        step = start + rest
+        more, reachable = _push(left)
+        step = start + _within_bounds(left, more)
         good = reachable & (_length(step) <= place.radius)
-        low, high = tf.where(good, share, low), tf.where(good, high, share)
-        return (
-            tf.where(good, step, inside),
-            tf.where(reachable & ~good, step, outside),
-            (low + high) / 2.0,
-            low,
-            high,
+        # A row that is done must not go on while others do.
+        inside = tf.where(going & good, step, inside)
+        outside = tf.where(going & reachable & ~good, step, outside)
+        push = tf.where(going & reachable, push + more, push)
+        low = tf.where(going & good, share, low)
+        high = tf.where(going & ~good, share, high)
+        going &= tf.reduce_any(
+            [
+                tf.reduce_any(one != other, 1, keepdims=True)
+                for one, other in zip(
+                    go(push, low), go(push, high), strict=True
+                )
+            ],
+            0,
         )
-
-    def is_open(inside, outside, share, low, high):
-        pairs = zip(go(low), go(high), strict=True)
-        return tf.reduce_any(
-            [tf.reduce_any(wanted & (one != other)) for one, other in pairs]
-        )
+        return going, inside, outside, push, (low + high) / 2.0, low, high
 
     none = tf.zeros_like(place.gap)
-    inside, outside, *_ = tf.while_loop(
-        is_open,
+    first = attempt(
+        wanted, short, ideal, _push(place)[0], none, none, none + 1.0
+    )
+    _, inside, outside, *_ = tf.while_loop(
+        lambda going, *_: tf.reduce_any(going),
         attempt,
-        attempt(short, ideal, none, none, none + 1.0),
+        first,
         maximum_iterations=_HALVINGS[norm],
     )
     # Half of a pixel's way home is as good as none in L0.
     return inside if norm == "l0" else _dogleg(place.radius, inside, outside)
 
 
-def _home_l0(place, short, ideal, share):
+def _home_l0(place, short, ideal, push, share):
     """Pixels go home that are near it after the shortest step."""
     push, _ = _push(place)
     limit = (share * 2.0 * place.radius) ** 2
@@ -176,12 +180,14 @@ def _home_l0(place, short, ideal, share):
     return _stay_at_home(place, grown <= limit, 0.0)
 
 
-def _home_l1(place, short, ideal, share):
-    """All pixels go the same way, or home if that is nearer."""
+def _home_l1(place, short, ideal, push, share):
+    """From the push, all pixels go the same way, or home if that is nearer."""
     # From what all pixels can go within the radius to what one can.
     way = place.radius * float(place.home.shape[1]) ** ((share - 1.0) / 2.0)
-    way = tf.clip_by_value(place.home, -way, way)
-    return _stay_at_home(place, way == place.home, way)
+    left = place.home - push
+    arrive = tf.abs(left) <= way
+    start = _within_bounds(place, push + tf.clip_by_value(left, -way, way))
+    return _stay_at_home(place, arrive, start)
 
 
 def _stay_at_home(place, arrive, way):
@@ -190,7 +196,7 @@ def _stay_at_home(place, arrive, way):
     return start, lower, tf.where(arrive, start, place.upper)
 
 
-def _home_l2(place, short, ideal, share):
+def _home_l2(place, short, ideal, push, share):
     """All pixels go the same share of their ways."""
     most = tf.minimum(
         1.0, place.radius / tf.maximum(_length(place.home), _TINY)
@@ -198,7 +204,7 @@ def _home_l2(place, short, ideal, share):
     return share * most * place.home, place.lower, place.upper
 
 
-def _home_linf(place, short, ideal, share):
+def _home_linf(place, short, ideal, push, share):
     """Pixels come to within a distance of home, and stay there."""
     first, last, now = (
         tf.reduce_max(tf.abs(place.home - step), 1, keepdims=True)
@@ -212,7 +218,8 @@ def _home_linf(place, short, ideal, share):
 
 
 # Part of the way home: (place, the shortest and the ideal step onto the plane,
-# share from 0 to 1 `(batch, 1)`) -> step, and bounds for what is left to do.
+# the push onto it after the last such part, share from 0 to 1 `(batch, 1)`) ->
+# step, and bounds for what is left to do.
 _WAYS_HOME: dict[str, Callable] = {
     "l0": _home_l0,
     "l1": _home_l1,
