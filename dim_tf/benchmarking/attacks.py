@@ -94,11 +94,12 @@ class Subject:
     def classifier(self) -> foolbox.TensorFlowModel:
         return protocol.foolbox_model(models.classifier(self.model))
 
-    @functools.cached_property
-    def starts(self) -> tuple[np.ndarray, np.ndarray]:
+    def starts(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Positions that a starting point is found for, and these points."""
         targets = self.examples.take(self.positions)
-        search = attacks.LinearSearchBlendedUniformNoiseAttack(steps=100)
+        search = attacks.LinearSearchBlendedUniformNoiseAttack(
+            steps=100, seed=seed
+        )
         points, _, success = search(
             self.classifier, targets.images, targets.labels, epsilons=None
         )
@@ -126,16 +127,23 @@ def compare(
     native = dataclasses.replace(
         spec.attack, jit_compile=jit_compile, **settings
     )
-    positions, keywords = subject.positions, {}
-    if native.supports_starting_points:
-        positions, points = subject.starts
-        keywords["starting_points"] = tf.constant(points)
-    targets = subject.examples.take(positions)
-    arguments = (tf.constant(targets.images), tf.constant(targets.labels))
 
-    def call(attack, model):
+    @functools.cache
+    def inputs(seed):
+        if native.supports_starting_points:
+            positions, points = subject.starts(seed)
+            return positions, {"starting_points": tf.constant(points)}
+        return subject.positions, {}
+
+    def call(attack, model, seed=0):
+        positions, keywords = inputs(seed)
+        targets = subject.examples.take(positions)
         return attack(
-            model, *arguments, epsilons=list(spec.epsilons), **keywords
+            model,
+            tf.constant(targets.images),
+            tf.constant(targets.labels),
+            epsilons=list(spec.epsilons),
+            **keywords,
         )[1]
 
     stock = stock_attack(native)
@@ -143,9 +151,11 @@ def compare(
         "foolbox": lambda: call(stock, subject.classifier),
         "native": lambda: call(native, subject.classifier),
     }
+    num_attacked = len(inputs(0)[0])
     seconds, answers, compile_seconds = _race(rivals, seconds_limit)
 
-    def judged(answers):
+    def judged(answers, seed=0):
+        positions, _ = inputs(seed)
         outcome = protocol.verify(
             subject.model, spec.norm, subject.examples, positions, answers
         )
@@ -157,7 +167,7 @@ def compare(
         "norm": spec.norm,
         "settings": repr(native),
         "batch_size": len(subject.examples),
-        "num_attacked": len(positions),
+        "num_attacked": num_attacked,
         "rounds": len(seconds["native"]),
         "native_compile_seconds": compile_seconds,
         "ratio": float(np.median(seconds["foolbox"] / seconds["native"])),
@@ -169,22 +179,23 @@ def compare(
         row[f"{rival}_robust_accuracy"] = robust
     if strength.weaker(row):
         # Luck, or more? What both come to with other seeds tells.
-        for rival, answers_by_seed in _reseeded(call, stock, native, subject):
-            row[f"{rival}_spread"] = list(map(judged, answers_by_seed))
+        for rival, by_seed in _reseeded(call, stock, native, subject).items():
+            row[f"{rival}_spread"] = [
+                judged(answers, seed) for seed, answers in by_seed.items()
+            ]
     counts = _count(functools.partial(call, native), subject)
     return {**row, **counts}
 
 
 def _reseeded(call: Callable, stock, native, subject: Subject):
-    """Yields each rival with its answers, one for every other seed."""
-    stock_answers, native_answers = [], []
+    """By rival, its answers by seed: of its draws and starting points."""
+    answers: dict[str, dict[int, Any]] = {"foolbox": {}, "native": {}}
     for seed in range(1, 1 + _SEEDS):
         keras.utils.set_random_seed(seed)  # which foolbox draws from
-        stock_answers.append(call(stock, subject.classifier))
+        answers["foolbox"][seed] = call(stock, subject.classifier, seed)
         seeded = dataclasses.replace(native, seed=seed)
-        native_answers.append(call(seeded, subject.classifier))
-    yield "foolbox", stock_answers
-    yield "native", native_answers
+        answers["native"][seed] = call(seeded, subject.classifier, seed)
+    return answers
 
 
 def _race(rivals: dict[str, Callable], seconds_limit: float):
