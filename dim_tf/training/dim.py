@@ -47,9 +47,8 @@ class DimRecipe:
     )
     own_class_weight: float = config.setting(
         9.0,
-        "Weight of an autoencoder's own class in its loss. Each meets nine "
-        "times as many images that it must answer with black; at weight 1 most "
-        "collapse to black for everything.",
+        "Weight of an autoencoder's own class in its loss; 1 is equation (2). "
+        "Each meets nine times as many images that it must answer with black.",
         minimum=0,
     )
 
