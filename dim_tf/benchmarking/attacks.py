@@ -111,6 +111,73 @@ def subject(model: keras.Model, examples: data.Examples) -> Subject:
     return Subject(model, examples, protocol.attacked(model, examples))
 
 
+class _Match:
+    """An attack of ours and foolbox's, on the same images and starts.
+
+    Args:
+        name: of an attack in the suite.
+        subject: what is attacked.
+        jit_compile: whether XLA compiles ours.
+    """
+
+    def __init__(self, name: str, subject: Subject, jit_compile: bool):
+        self.spec = suite.PAPER[name]
+        settings = SETTINGS.get(name, {})
+        self.native = dataclasses.replace(
+            self.spec.attack, jit_compile=jit_compile, **settings
+        )
+        self.stock = stock_attack(self.native)
+        self.subject = subject
+        # Before any call is timed, and once for all calls.
+        self.inputs = functools.cache(self._inputs)
+        self.num_attacked = len(self.inputs(0)[0])
+
+    def _inputs(self, seed: int) -> tuple[np.ndarray, dict[str, tf.Tensor]]:
+        """Positions to attack, and keywords of the call."""
+        if not self.native.supports_starting_points:
+            return self.subject.positions, {}
+        positions, points = self.subject.starts(seed)
+        return positions, {"starting_points": tf.constant(points)}
+
+    def call(self, attack, model, seed: int = 0):
+        """An attack's answers, one for every epsilon."""
+        positions, keywords = self.inputs(seed)
+        targets = self.subject.examples.take(positions)
+        return attack(
+            model,
+            tf.constant(targets.images),
+            tf.constant(targets.labels),
+            epsilons=list(self.spec.epsilons),
+            **keywords,
+        )[1]
+
+    def judged(self, answers, seed: int = 0) -> tuple[float, float]:
+        """Robust accuracy at the paper's threshold, and median distance."""
+        norm = self.spec.norm
+        outcome = protocol.verify(
+            self.subject.model,
+            norm,
+            self.subject.examples,
+            self.inputs(seed)[0],
+            answers,
+        )
+        robust = outcome.robust_accuracy(suite.THRESHOLDS[norm])
+        return robust, outcome.median_distance
+
+    def spread(self) -> dict[str, list[tuple[float, float]]]:
+        """What both come to with other seeds, of draws and of starts."""
+        found: dict[str, list] = {"foolbox": [], "native": []}
+        for seed in range(1, 1 + _SEEDS):
+            keras.utils.set_random_seed(seed)  # which foolbox draws from
+            reseeded = dataclasses.replace(self.native, seed=seed)
+            for rival, attack in zip(
+                found, (self.stock, reseeded), strict=True
+            ):
+                answers = self.call(attack, self.subject.classifier, seed)
+                found[rival].append(self.judged(answers, seed))
+        return found
+
+
 def compare(
     name: str, subject: Subject, *, jit_compile: bool, seconds_limit: float
 ) -> dict[str, Any]:
@@ -122,80 +189,33 @@ def compare(
         jit_compile: whether XLA compiles ours.
         seconds_limit: rounds end once both took this long together.
     """
-    spec = suite.PAPER[name]
-    settings = SETTINGS.get(name, {})
-    native = dataclasses.replace(
-        spec.attack, jit_compile=jit_compile, **settings
-    )
-
-    @functools.cache
-    def inputs(seed):
-        if native.supports_starting_points:
-            positions, points = subject.starts(seed)
-            return positions, {"starting_points": tf.constant(points)}
-        return subject.positions, {}
-
-    def call(attack, model, seed=0):
-        positions, keywords = inputs(seed)
-        targets = subject.examples.take(positions)
-        return attack(
-            model,
-            tf.constant(targets.images),
-            tf.constant(targets.labels),
-            epsilons=list(spec.epsilons),
-            **keywords,
-        )[1]
-
-    stock = stock_attack(native)
+    match = _Match(name, subject, jit_compile)
     rivals = {
-        "foolbox": lambda: call(stock, subject.classifier),
-        "native": lambda: call(native, subject.classifier),
+        "foolbox": lambda: match.call(match.stock, subject.classifier),
+        "native": lambda: match.call(match.native, subject.classifier),
     }
-    num_attacked = len(inputs(0)[0])
     seconds, answers, compile_seconds = _race(rivals, seconds_limit)
-
-    def judged(answers, seed=0):
-        positions, _ = inputs(seed)
-        outcome = protocol.verify(
-            subject.model, spec.norm, subject.examples, positions, answers
-        )
-        robust = outcome.robust_accuracy(suite.THRESHOLDS[spec.norm])
-        return robust, outcome.median_distance
-
     row = {
         "attack": name,
-        "norm": spec.norm,
-        "settings": repr(native),
+        "norm": match.spec.norm,
+        "settings": repr(match.native),
         "batch_size": len(subject.examples),
-        "num_attacked": num_attacked,
+        "num_attacked": match.num_attacked,
         "rounds": len(seconds["native"]),
         "native_compile_seconds": compile_seconds,
         "ratio": float(np.median(seconds["foolbox"] / seconds["native"])),
     }
     for rival in rivals:
         row[f"{rival}_seconds"] = float(np.median(seconds[rival]))
-        robust, median = judged(answers[rival])
+        robust, median = match.judged(answers[rival])
         row[f"{rival}_median_distance"] = median
         row[f"{rival}_robust_accuracy"] = robust
     if strength.weaker(row):
-        # Luck, or more? What both come to with other seeds tells.
-        for rival, by_seed in _reseeded(call, stock, native, subject).items():
-            row[f"{rival}_spread"] = [
-                judged(answers, seed) for seed, answers in by_seed.items()
-            ]
-    counts = _count(functools.partial(call, native), subject)
+        # Luck, or more?
+        for rival, pairs in match.spread().items():
+            row[f"{rival}_spread"] = pairs
+    counts = _count(functools.partial(match.call, match.native), subject)
     return {**row, **counts}
-
-
-def _reseeded(call: Callable, stock, native, subject: Subject):
-    """By rival, its answers by seed: of its draws and starting points."""
-    answers: dict[str, dict[int, Any]] = {"foolbox": {}, "native": {}}
-    for seed in range(1, 1 + _SEEDS):
-        keras.utils.set_random_seed(seed)  # which foolbox draws from
-        answers["foolbox"][seed] = call(stock, subject.classifier, seed)
-        seeded = dataclasses.replace(native, seed=seed)
-        answers["native"][seed] = call(seeded, subject.classifier, seed)
-    return answers
 
 
 def _race(rivals: dict[str, Callable], seconds_limit: float):
