@@ -150,24 +150,7 @@ class _Numbers:
             raise ValueError(f"no records of {row} on {model}") from None
 
     def departures(self, margin: float) -> str:
-        header = ("model", "attack", "ours", "paper", "difference")
-        rows: Rows = [header]
-        for (attack, model), cell in self._cells.items():
-            row = attack + "_accuracy" * attack.startswith("all_")
-            known = tables.paper_values().get((row, model))
-            ours = statistics.robust_accuracy(cell)
-            if known is None or abs(ours.value - known) <= margin + 1e-9:
-                continue
-            interval = f"[{_percent(ours.low)}, {_percent(ours.high)}]"
-            rows.append(
-                (
-                    *(f"`{model}`", f"`{attack}`"),
-                    f"{_percent(ours.value)} {interval}",
-                    _percent(known),
-                    f"{100 * (ours.value - known):+.0f}",
-                )
-            )
-        return to_markdown(rows)
+        return to_markdown(tables.departures_table(self.cells, margin))
 
     def closest(self) -> str:
         return to_markdown(tables.closest_table(self.cells))

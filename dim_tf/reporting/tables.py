@@ -110,11 +110,14 @@ def _missing(cells: list[Cell], models, count: int) -> list[str]:
 
 
 def _accuracy(cell: Cell) -> str:
+    return _percent(statistics.robust_accuracy(cell), _paper_accuracy(cell))
+
+
+def _paper_accuracy(cell: Cell) -> float | None:
     row = cell.attack
     if row.startswith("all_"):
         row += "_accuracy"
-    known = paper_values().get((row, cell.model))
-    return _percent(statistics.robust_accuracy(cell), known)
+    return paper_values().get((row, cell.model))
 
 
 def _median(cell: Cell) -> str:
@@ -167,6 +170,33 @@ def _presets(records: pa.Table, models) -> list[str]:
         ", ".join(preset for of, preset in found if of == model)
         for model in models
     ]
+
+
+def departures_table(cells: list[Cell], margin: float) -> Rows:
+    """Accuracies that are far from the paper's, below a header row.
+
+    Args:
+        cells: of `statistics.cells`.
+        margin: how far at least, from 0 to 1.
+
+    Returns:
+        Rows of cells; the difference is in points.
+    """
+    rows: Rows = [("model", "attack", "ours", "paper", "difference")]
+    for norm in _TITLES:
+        own = [cell for cell in cells if cell.norm == norm]
+        for cell in (*own, *statistics.closest_by_model(own, norm)):
+            known = _paper_accuracy(cell)
+            ours = statistics.robust_accuracy(cell)
+            if known is not None and abs(ours.value - known) > margin + 1e-9:
+                rows.append(
+                    (
+                        *(f"`{cell.model}`", f"`{cell.attack}`"),
+                        *(_percent(ours, None), f"{known:.0%}"),
+                        f"{100 * (ours.value - known):+.0f}",
+                    )
+                )
+    return rows
 
 
 def closest_table(cells: list[Cell]) -> Rows:
