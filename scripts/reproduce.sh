@@ -13,5 +13,6 @@ attack --models=dim,bi_dim,im,single_im,dn_single_im,cnn,bi_cnn \
   --num_examples="${EXAMPLES:-100}"
 attack --models=madry --num_examples="${EXAMPLES:-50}"
 attack --models=abs,bi_abs --num_examples="${EXAMPLES:-20}"
+.venv/bin/python -m dim_tf.report --latents=dim --output=docs/latents.png
 .venv/bin/python -m dim_tf.report --results=results/paper \
   --template=docs/RESULTS.md.jinja --output=docs/RESULTS.md

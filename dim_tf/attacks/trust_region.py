@@ -173,10 +173,10 @@ def _part_way(norm, place, short, ideal, wanted):
 
 def _home_l0(place, short, ideal, push, share):
     """Pixels go home that are near it after the shortest step."""
-    push, _ = _push(place)
+    first_push, _ = _push(place)
     limit = (share * 2.0 * place.radius) ** 2
     # How much a pixel's square grows if it goes home instead.
-    grown = (place.home - short) * (place.home + short - 2.0 * push)
+    grown = (place.home - short) * (place.home + short - 2.0 * first_push)
     return _stay_at_home(place, grown <= limit, 0.0)
 
 
