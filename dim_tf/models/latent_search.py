@@ -45,6 +45,11 @@ def evidence_bounds(images, reconstructions, latents, divergence_weight):
     return errors + divergence_weight / 2 * sizes
 
 
+def derived(shape) -> tf.Variable:
+    """State that is made from weights, and is none."""
+    return tf.Variable(tf.zeros(shape), trainable=False)
+
+
 @keras.saving.register_keras_serializable("dim_tf")
 class LatentSearch(keras.layers.Layer):
     """The latents whose decoding explains an image best, for every class.
@@ -99,10 +104,8 @@ class LatentSearch(keras.layers.Layer):
         kept = max(1, round(_LIKELY * samples))
         likely_first = np.argsort(np.square(normal).sum(1), kind="stable")
         self._prior = normal[np.sort(likely_first[:kept])]
-        pixels = math.prod(decoder.copy_output_shape)
-        self._decodings = tf.Variable(
-            tf.zeros((self.classes, kept, pixels)), trainable=False
-        )
+        self._pixels = math.prod(decoder.copy_output_shape)
+        self._decodings = derived((self.classes, kept, self._pixels))
         self._decoded_with: list[np.ndarray] | None = None
         self._compiled_search = tf.function(self._search)
 
@@ -114,38 +117,44 @@ class LatentSearch(keras.layers.Layer):
     def call(self, images):
         with tf.init_scope():
             self._refresh()
-        latents = tf.stop_gradient(
-            self._compiled_search(tf.stop_gradient(images))
-        )
-        reconstructions = self.decoder(latents, training=False)
-        return {
-            "latents": latents,
-            "reconstructions": tf.stop_gradient(reconstructions),
-        }
+        found = self._compiled_search(tf.stop_gradient(images))
+        latents, reconstructions = map(tf.stop_gradient, found)
+        return {"latents": latents, "reconstructions": reconstructions}
 
-    def _refresh(self):
+    def _refresh(self) -> bool:
         """Decodes the samples of the prior anew if the decoder has changed."""
         weights = [value.numpy() for value in self.decoder.weights]
         known = self._decoded_with
         if known is not None and all(map(np.array_equal, weights, known)):
-            return
+            return False
         decode = tf.function(
-            lambda latents: self.decoder(latents, training=False)
+            lambda latents: self._flat(self.decoder(latents, training=False))
         )
+        for rows, latents in self._prior_batches():
+            decoded = tf.transpose(decode(latents), (1, 0, 2))
+            self._decodings[:, rows].assign(decoded)
+        self._decoded_with = weights
+        return True
+
+    def _prior_batches(self):
+        """Slices of the samples, and these `(n, classes, latent_units)`."""
         for first in range(0, len(self._prior), _DECODED_AT_ONCE):
             some = self._prior[first : first + _DECODED_AT_ONCE]
             tiled = np.repeat(some[:, None], self.classes, 1)
-            decoded = tf.reshape(decode(tiled), (len(some), self.classes, -1))
-            self._decodings[:, first : first + len(some)].assign(
-                tf.transpose(decoded, (1, 0, 2))
-            )
-        self._decoded_with = weights
+            yield slice(first, first + len(some)), tf.constant(tiled)
+
+    def _flat(self, images):
+        """Images of every class as `(batch, classes, pixels)`."""
+        return tf.reshape(images, (-1, self.classes, self._pixels))
 
     def _search(self, images):
-        return self._descend(images, self._best_samples(images))
+        """Latents and reconstructions that explain images."""
+        latents = tf.gather(self._prior, self._best_samples(images))
+        latents = self._descend(images, latents)
+        return latents, self.decoder(latents, training=False)
 
     def _best_samples(self, images):
-        """The samples that explain images best, `(batch, classes, units)`."""
+        """Rows of the samples that explain images best, `(batch, classes)`."""
         flat = tf.reshape(images, (tf.shape(images)[0], -1))
         sizes = tf.reduce_sum(tf.square(self._prior), 1)
         divergences = self.divergence_weight / 2 * sizes
@@ -154,8 +163,8 @@ class LatentSearch(keras.layers.Layer):
             # Without |x|_2^2, which all samples share.
             constant = tf.reduce_sum(tf.square(decodings), 1) + divergences
             products = tf.matmul(flat, decodings, transpose_b=True)
-            best.append(tf.argmin(constant - 2 * products, 1))
-        return tf.gather(self._prior, tf.stack(best, 1))
+            best.append(tf.argmin(constant - 2 * products, 1, tf.int32))
+        return tf.stack(best, 1)
 
     def _descend(self, images, latents):
         def descend(step, latents, means, squares):
