@@ -5,6 +5,7 @@ r"""Prints tables in Markdown, from records and from the cards of models.
     python -m dim_tf.report --results=results/local
     python -m dim_tf.report --results=results/local --output=report.html
     python -m dim_tf.report --results=results/paper \
+        --benchmark=results/benchmark \
         --template=docs/RESULTS.md.jinja --output=docs/RESULTS.md
     python -m dim_tf.report --latents=dim --output=latents.png
     python -m dim_tf.report --benchmark=results/benchmark/dim.json
@@ -55,7 +56,9 @@ class ReportConfig:
         "", "Folder with records of attacks; report on these instead."
     )
     benchmark: str = config.setting(
-        "", "JSON file of dim_tf.benchmark; report on this instead."
+        "",
+        "JSON file of dim_tf.benchmark; report on this instead. With "
+        "--template a folder of them, to explain departures from the paper.",
     )
     output: str = config.setting(
         "",
@@ -135,6 +138,9 @@ def _document(settings: ReportConfig, output: pathlib.Path) -> str:
         results.read(folder, _COLUMNS),
         functools.partial(results.adversarials, folder),
         output.with_name(output.stem.lower()),
+        compared=benchmarks.read_all(pathlib.Path(settings.benchmark))
+        if settings.benchmark
+        else None,
         allow_missing=settings.allow_missing,
     )
 

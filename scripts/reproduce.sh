@@ -15,4 +15,5 @@ attack --models=madry --num_examples="${EXAMPLES:-50}"
 attack --models=abs,bi_abs --num_examples="${EXAMPLES:-20}"
 .venv/bin/python -m dim_tf.report --latents=dim --output=docs/latents.png
 .venv/bin/python -m dim_tf.report --results=results/paper \
+  --benchmark=results/benchmark \
   --template=docs/RESULTS.md.jinja --output=docs/RESULTS.md

@@ -20,6 +20,15 @@ TABLE = pa.concat_tables(
         )
     ]
 )
+COMPARED = {
+    "dim": [
+        {
+            "attack": "l2_bim",
+            "native_robust_accuracy": 0.5,
+            "foolbox_robust_accuracy": 0.75,
+        }
+    ]
+}
 
 
 def fill(template, folder, table=TABLE, images=None):
@@ -29,7 +38,9 @@ def fill(template, folder, table=TABLE, images=None):
     def adversarials(model, attack, samples):
         return {each: images[each] for each in samples if each in images}
 
-    return document.fill(template, table, adversarials, folder)
+    return document.fill(
+        template, table, adversarials, folder, compared=COMPARED
+    )
 
 
 @pytest.mark.parametrize(
@@ -74,7 +85,10 @@ def test_departures_are_those_beyond_the_margin(tmp_path):
         ["| `dim`", "`l2_bim`"],
         ["| `dim`", "`all_l2`"],
     ]
-    assert lines[0].endswith("| 50% [15%, 85%] | 94% | -44 |")
+    assert lines[0].endswith(
+        "| 50% [15%, 85%] | 94% | -44 | 50%, foolbox's 75% |"
+    )
+    assert lines[1].endswith(" | - |")
 
 
 def test_pictures_are_drawn_and_shown(tmp_path):

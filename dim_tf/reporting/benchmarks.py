@@ -25,6 +25,18 @@ def read(path: pathlib.Path) -> list[dict[str, Any]]:
     return records
 
 
+def read_all(folder: pathlib.Path) -> dict[str, list[dict[str, Any]]]:
+    """The rows of all files in a folder, by the model they are named after.
+
+    Raises:
+        ValueError: no such file in it, or as `read`.
+    """
+    paths = sorted(folder.glob("*.json"))
+    if not paths:
+        raise ValueError(f"{folder} has no .json file of dim_tf.benchmark")
+    return {path.stem: read(path) for path in paths}
+
+
 def attacks_table(records: Iterable[dict[str, Any]]) -> Rows:
     """One row per attack and batch size, below a header row.
 

@@ -19,6 +19,8 @@ so that no number is written by hand.
 
 import pathlib
 from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
 
 import jinja2
 import pyarrow as pa
@@ -43,6 +45,7 @@ def fill(
     adversarials: Adversarials,
     pictures: pathlib.Path,
     *,
+    compared: Mapping[str, list[dict[str, Any]]] | None = None,
     allow_missing: bool = False,
 ) -> str:
     """Fills a template, and draws the pictures that it shows.
@@ -52,13 +55,14 @@ def fill(
         records: of `evaluation.results`, without adversarials.
         adversarials: `results.adversarials` of their folder.
         pictures: folder for the pictures, beside the filled template.
+        compared: as `tables.departures_table`; None: nothing.
         allow_missing: as `tables.results_table`.
 
     Raises:
         ValueError: a name in the template is unknown, or as
             `tables.results_table`.
     """
-    numbers = _Numbers(records, allow_missing)
+    numbers = _Numbers(records, compared or {}, allow_missing)
     drawing = _Pictures(records, numbers.cells, adversarials, pictures)
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, keep_trailing_newline=True
@@ -82,8 +86,14 @@ def fill(
 class _Numbers:
     """What a template may ask of records."""
 
-    def __init__(self, records: pa.Table, allow_missing: bool):
+    def __init__(
+        self,
+        records: pa.Table,
+        compared: Mapping[str, list[dict[str, Any]]],
+        allow_missing: bool,
+    ):
         self._records = records
+        self._compared = compared
         self._allow_missing = allow_missing
         self.cells = statistics.cells(records)
         self._cells = {(cell.attack, cell.model): cell for cell in self.cells}
@@ -150,7 +160,9 @@ class _Numbers:
             raise ValueError(f"no records of {row} on {model}") from None
 
     def departures(self, margin: float) -> str:
-        return to_markdown(tables.departures_table(self.cells, margin))
+        return to_markdown(
+            tables.departures_table(self.cells, margin, self._compared)
+        )
 
     def closest(self) -> str:
         return to_markdown(tables.closest_table(self.cells))

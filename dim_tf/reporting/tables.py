@@ -3,6 +3,8 @@
 import csv
 import functools
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -172,17 +174,30 @@ def _presets(records: pa.Table, models) -> list[str]:
     ]
 
 
-def departures_table(cells: list[Cell], margin: float) -> Rows:
+def departures_table(
+    cells: list[Cell],
+    margin: float,
+    compared: Mapping[str, list[dict[str, Any]]],
+) -> Rows:
     """Accuracies that are far from the paper's, below a header row.
 
     Args:
         cells: of `statistics.cells`.
         margin: how far at least, from 0 to 1.
+        compared: rows of `dim_tf.benchmark` by model, which tell whether
+            foolbox's own attack finds the same on our weights.
 
     Returns:
         Rows of cells; the difference is in points.
     """
-    rows: Rows = [("model", "attack", "ours", "paper", "difference")]
+    rivals = {
+        (model, row["attack"]): row
+        for model, rows in compared.items()
+        for row in rows
+    }
+    rows: Rows = [
+        ("model", "attack", "ours", "paper", "difference", "side by side")
+    ]
     for norm in _TITLES:
         own = [cell for cell in cells if cell.norm == norm]
         for cell in (*own, *statistics.closest_by_model(own, norm)):
@@ -194,9 +209,17 @@ def departures_table(cells: list[Cell], margin: float) -> Rows:
                         *(f"`{cell.model}`", f"`{cell.attack}`"),
                         *(_percent(ours, None), f"{known:.0%}"),
                         f"{100 * (ours.value - known):+.0f}",
+                        _side_by_side(rivals.get((cell.model, cell.attack))),
                     )
                 )
     return rows
+
+
+def _side_by_side(row: dict[str, Any] | None) -> str:
+    if row is None:
+        return "-"
+    ours, stock = row["native_robust_accuracy"], row["foolbox_robust_accuracy"]
+    return f"{ours:.0%}, foolbox's {stock:.0%}"
 
 
 def closest_table(cells: list[Cell]) -> Rows:
