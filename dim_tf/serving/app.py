@@ -10,6 +10,11 @@ import fastapi
 import prometheus_client
 import starlette.exceptions
 import starlette.routing
+from starlette.types import ASGIApp
+from starlette.types import Message
+from starlette.types import Receive
+from starlette.types import Scope
+from starlette.types import Send
 
 from dim_tf.serving import demo
 from dim_tf.serving import open_inference
@@ -68,6 +73,43 @@ def make(
     return app
 
 
+class _Timed:
+    """Observes how long a response takes; costs less than FastAPI's own kind.
+
+    Args:
+        app: what answers.
+        seconds: with labels for the route and the status.
+    """
+
+    def __init__(self, app: ASGIApp, seconds: prometheus_client.Histogram):
+        self._app = app
+        self._seconds = seconds
+
+    async def __call__(
+        self, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        status = 500
+
+        async def observed(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, observed)
+        finally:
+            # Not the path, of which clients can make up any number.
+            route = scope.get("route")
+            path = route.path if route else "none"
+            self._seconds.labels(path, status).observe(
+                time.perf_counter() - started
+            )
+
+
 def _measure(
     app: fastapi.FastAPI, registry: prometheus_client.CollectorRegistry
 ) -> None:
@@ -79,17 +121,7 @@ def _measure(
         registry=registry,
     )
 
-    @app.middleware("http")
-    async def measure(request: fastapi.Request, call_next):
-        started = time.perf_counter()
-        response = await call_next(request)
-        # Not the path, of which clients can make up any number.
-        route = request.scope.get("route")
-        path = route.path if route else "none"
-        seconds.labels(path, response.status_code).observe(
-            time.perf_counter() - started
-        )
-        return response
+    app.add_middleware(_Timed, seconds=seconds)
 
     @app.get("/metrics")
     async def metrics():
