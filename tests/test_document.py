@@ -127,3 +127,16 @@ def test_only_some_adversarials_are_kept(tmp_path):
     results.write_shard(path, columns, {})
     found = results.adversarials(tmp_path, "dim", "l2_bim", [5, 6])
     assert found.keys() == {5}
+
+
+def test_a_template_may_ask_other_records(tmp_path):
+    others = tmp_path / "others"
+    columns = TABLE.slice(8, 4).to_pydict()
+    path = results.shard_path(others / "cnn" / "l2_bim", range(4))
+    results.write_shard(path, columns, {})
+    asked = "accuracy('l2_bim', 'cnn')"
+    template = f"{{{{ {asked} }}}} {{{{ records('{others}').{asked} }}}}"
+    more = TABLE.slice(0, 8)
+    with pytest.raises(ValueError, match="no records of l2_bim on cnn"):
+        fill(template, tmp_path, more)
+    assert fill(template, tmp_path) == "0% 0%"

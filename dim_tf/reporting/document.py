@@ -13,6 +13,8 @@ A template is Jinja's, and calls these:
     {{ accuracy("all_l2", "dim") }}, {{ median("all_l2", "dim") }},
     {{ paper("all_l2_accuracy", "dim") }}, {{ samples("dim") }}
                                     numbers for sentences
+    {{ records("folder").accuracy("l2_bim", "dim") }}
+                                    the same of other records
 
 so that no number is written by hand.
 """
@@ -27,6 +29,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.figure import Figure
 
+from dim_tf.evaluation import results
 from dim_tf.reporting import diagnostics
 from dim_tf.reporting import figures
 from dim_tf.reporting import formats
@@ -74,6 +77,7 @@ def fill(
     )
     environment.globals |= {name: getattr(numbers, name) for name in names}
     environment.globals |= {
+        "records": _other_numbers,
         "curves": drawing.curves,
         "gallery": drawing.gallery,
     }
@@ -173,6 +177,13 @@ class _Numbers:
     def diagnostics(self) -> str:
         found = diagnostics.diagnostics(self._records)
         return "\n".join(f"- {level}: {sentence}" for level, sentence in found)
+
+
+def _other_numbers(folder: str) -> _Numbers:
+    """Numbers of the records in a folder, whatever attacks they are of."""
+    columns = [name for name in results.SCHEMA.names if name != "adversarial"]
+    found = results.read(pathlib.Path(folder), columns)
+    return _Numbers(found, {}, allow_missing=True)
 
 
 def _percent(value: float) -> str:
