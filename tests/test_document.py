@@ -91,6 +91,24 @@ def test_departures_are_those_beyond_the_margin(tmp_path):
     assert lines[1].endswith(" | - |")
 
 
+def test_costs_are_means_over_the_attacked(tmp_path):
+    columns = TABLE.to_pydict()
+    columns["status"] = [
+        "misclassified" if d == 0 else "success" for d in columns["distance_l2"]
+    ]
+    columns["forwards"] = [1000 + 10 * n for n in range(16)]
+    columns["backwards"] = [n for n in range(16)]
+    columns["seconds"] = [0.5 + n for n in range(16)]
+    table = pa.table(columns, TABLE.schema)
+    header, _, *rows = fill("{{ costs() }}", tmp_path, table).splitlines()
+    assert header == "|  | `cnn` | `dim` |"
+    assert rows == [
+        "| `l2_bim` | 1,095 + 10, 10 s | 1,010 + 1, 1.5 s |",
+        "| `l2_rep_gauss` | 1,135 + 14, 14 s | 1,050 + 5, 5.5 s |",
+        "| **together** | 24 s | 7 s |",
+    ]
+
+
 def test_pictures_are_drawn_and_shown(tmp_path):
     folder = tmp_path / "results"
     text = fill("{{ curves('l2') }} {{ gallery('l2') }}", folder)

@@ -267,25 +267,38 @@ def costs_table(records: pa.Table) -> Rows:
         records: of `evaluation.results`.
 
     Returns:
-        Rows of cells: model, attack, passes of one image, and seconds on the
-        machine that made the records.
+        Rows of cells, a column for each model: forward and backward passes of
+        one image, and seconds on the machine that made the records; last the
+        seconds of all attacks together. Probes are left out.
     """
     names = ("forwards", "backwards", "seconds")
-    attacked = records.filter(pc.field("status") != "misclassified")
+    attacked = records.filter(
+        (pc.field("status") != "misclassified")
+        & (pc.field("preset") != results.PROBE)
+    )
     # With threads, the order would not be that of the records.
     means = attacked.group_by(["model", "attack"], use_threads=False).aggregate(
         [(name, "mean") for name in names]
     )
-    rows: Rows = [("model", "attack", "forward passes", "backward", "seconds")]
-    for row in means.to_pylist():
-        forwards, backwards, seconds = (row[f"{name}_mean"] for name in names)
-        rows.append(
-            (
-                row["model"],
-                row["attack"],
-                f"{forwards:,.0f}",
-                f"{backwards:,.0f}",
-                f"{seconds:.3g}",
-            )
-        )
+    costs = {
+        (row["attack"], row["model"]): [row[f"{name}_mean"] for name in names]
+        for row in means.to_pylist()
+    }
+    models = sorted({model for _, model in costs})
+    rows: Rows = [("", *(f"`{model}`" for model in models))]
+    for attack in dict.fromkeys(attack for attack, _ in costs):
+        of_models = (costs.get((attack, model)) for model in models)
+        rows.append((f"`{attack}`", *map(_cost, of_models)))
+    seconds = (
+        sum(cost[-1] for (_, of), cost in costs.items() if of == model)
+        for model in models
+    )
+    rows.append(("**together**", *(f"{each:.3g} s" for each in seconds)))
     return rows
+
+
+def _cost(cost: list[float] | None) -> str:
+    if cost is None:
+        return "-"
+    forwards, backwards, seconds = cost
+    return f"{forwards:,.0f} + {backwards:,.0f}, {seconds:.2g} s"
