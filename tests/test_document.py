@@ -58,6 +58,22 @@ def test_numbers_for_sentences(expression, text, tmp_path):
     assert fill(f"a {{{{ {expression} }}}} b\n", tmp_path) == f"a {text} b\n"
 
 
+def test_minimal_accuracy_is_that_of_the_weakest_norm(tmp_path):
+    distances = {
+        "l2": [2.0, 2.0, 2.0, 0.0],
+        "linf": [0.4, 0.2, 0.4, 0.0],
+        "l0": [13.0, 1.0, 1.0, 0.0],
+        "l1": [9.0, 9.0, 9.0, 9.0],
+    }
+    table = records(
+        *(("dim", f"{norm}_bim", norm, own) for norm, own in distances.items())
+    )
+    expression = "{{ accuracy('minimal_accuracy', 'dim') }}"
+    assert fill(expression, tmp_path, table) == "25%"
+    with pytest.raises(ValueError, match="no records of all_linf on dim"):
+        fill(expression, tmp_path)
+
+
 def test_a_table_has_the_rows_and_the_models_asked_for(tmp_path):
     header, _, *rows = fill("{{ table('cnn', 'dim') }}", tmp_path).splitlines()
     assert header == "|  | `cnn` | `dim` |"
