@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Does an attack fail because the cross-entropy it climbs is flat? DIM with its
 # scores times 10 to 100, which changes no decision, under attacks that climb it
-# and one that does not: records in results/saturation, in about five minutes.
+# and one that does not: records in results/saturation, in about ten minutes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
