@@ -38,9 +38,6 @@ from dim_tf.reporting import tables
 # Written out, since dim_tf.models would import TensorFlow.
 _SAVED_MODELS = pathlib.Path(__file__).resolve().parents[1] / "saved_models"
 
-# All but the images.
-_COLUMNS = [name for name in results.SCHEMA.names if name != "adversarial"]
-
 
 @dataclasses.dataclass(frozen=True)
 class ReportConfig:
@@ -135,7 +132,7 @@ def _document(settings: ReportConfig, output: pathlib.Path) -> str:
     folder = pathlib.Path(settings.results)
     return document.fill(
         pathlib.Path(settings.template).read_text(),
-        results.read(folder, _COLUMNS),
+        results.read(folder, results.WITHOUT_IMAGES),
         functools.partial(results.adversarials, folder),
         output.with_name(output.stem.lower()),
         compared=benchmarks.read_all(pathlib.Path(settings.benchmark))
@@ -160,7 +157,9 @@ def _print(rows: cards.Rows, notes: list[tuple[str, str]]) -> None:
 def _rows(settings: ReportConfig):
     """The table, what to know before believing it, and the records."""
     if settings.results:
-        records = results.read(pathlib.Path(settings.results), _COLUMNS)
+        records = results.read(
+            pathlib.Path(settings.results), results.WITHOUT_IMAGES
+        )
         rows = tables.results_table(records, settings.allow_missing)
         return rows, diagnostics.diagnostics(records), records
     if settings.benchmark:

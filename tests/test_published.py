@@ -22,14 +22,13 @@ if not (ROOT / "docs" / "RESULTS.md").exists():
     pytest.skip("the page is not published yet", allow_module_level=True)
 PAGE = (ROOT / "docs" / "RESULTS.md").read_text()
 THRESHOLDS = {"l2": 1.5, "linf": 0.3, "l0": 12.0, "l1": 8.0}
-COLUMNS = [name for name in results.SCHEMA.names if name != "adversarial"]
 
 
 def test_the_page_is_the_filled_template(tmp_path):
     template = (ROOT / "docs" / "RESULTS.md.jinja").read_text()
     text = document.fill(
         template,
-        results.read(RECORDS, COLUMNS),
+        results.read(RECORDS, results.WITHOUT_IMAGES),
         functools.partial(results.adversarials, RECORDS),
         tmp_path / "results",
         compared=benchmarks.read_all(ROOT / "results" / "benchmark"),
@@ -54,7 +53,9 @@ def distances():
     """By model, norm and sample: by attack, the distance in the record."""
     found = collections.defaultdict(dict)
     for path in RECORDS.rglob("*.parquet"):
-        for row in pq.read_table(path, columns=COLUMNS).to_pylist():
+        for row in pq.read_table(
+            path, columns=results.WITHOUT_IMAGES
+        ).to_pylist():
             if row["preset"] != "probe":
                 key = row["model"], row["norm"], row["sample"]
                 found[key][row["attack"]] = row[f"distance_{row['norm']}"]

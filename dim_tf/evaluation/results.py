@@ -57,6 +57,8 @@ PROBE = "probe"
 TWICE_THE_STEPS = "_twice_the_steps"
 ANOTHER_START = "_another_start"
 THRESHOLD_ALONE = "_threshold_alone"
+# All that tables need.
+WITHOUT_IMAGES = [name for name in SCHEMA.names if name != "adversarial"]
 _FINGERPRINT = b"dim_tf"
 Fingerprint = Mapping[str, Any]
 

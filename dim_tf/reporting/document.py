@@ -187,8 +187,7 @@ def _robust_accuracy(cell: Cell) -> float:
 
 def _other_numbers(folder: str) -> _Numbers:
     """Numbers of the records in a folder, whatever attacks they are of."""
-    columns = [name for name in results.SCHEMA.names if name != "adversarial"]
-    found = results.read(pathlib.Path(folder), columns)
+    found = results.read(pathlib.Path(folder), results.WITHOUT_IMAGES)
     return _Numbers(found, {}, allow_missing=True)
 
 
