@@ -33,6 +33,12 @@ class AbsRecipe:
     abs_learning_rate: float = config.setting(
         2e-3, "Adam's, at the start; falls to 0 along a cosine.", minimum=0
     )
+    abs_training_divergence_weight: float = config.setting(
+        1.0,
+        "Of the latents' divergence from the prior, beside the squared error: "
+        "in training, where less gives sharper decoders.",
+        minimum=0,
+    )
     abs_scale_images: int = config.setting(
         2_560,
         "Training images that the binary scales are fitted to.",
@@ -118,7 +124,7 @@ def _autoencoder_stage(
         errors = tf.reduce_sum(tf.square(images - decoded), (1, 2, 3, 4))
         divergences = tf.square(means) + tf.exp(log_variances) - log_variances
         divergence = tf.reduce_sum(divergences - 1, (1, 2)) / 2
-        return errors + search.divergence_weight * divergence
+        return errors + recipe.abs_training_divergence_weight * divergence
 
     def validate():
         return _amortized(encode, search, validation)
