@@ -107,6 +107,24 @@ def test_departures_are_those_beyond_the_margin(tmp_path):
     assert lines[1].endswith(" | - |")
 
 
+def test_a_minimum_narrows_attack_by_attack(tmp_path):
+    table = records(
+        ("dim", "l2_bim", "l2", [1.0, 2.0, 3.0, 4.0]),
+        ("dim", "l2_pgd", "l2", [1.0, 3.0, 3.0, 4.0]),
+        ("dim", "l2_ddn", "l2", [2.0, 1.0, 1.0, 4.0]),
+        ("dim", "linf_pgd", "linf", [0.1, 0.1, 0.1, 0.1]),
+    )
+    lines = fill("{{ narrowing('dim') }}", tmp_path, table).splitlines()[2:]
+    # PGD finds nothing that BIM does not.
+    assert lines == [
+        "| `dim` | L2 | `l2_ddn` | 50% [15%, 85%] | 1.5 |  |",
+        "| `dim` | L2 | and `l2_bim` | 25% [5%, 70%] | 1 | 66%, 1.9 |",
+        "| `dim` | Linf | `linf_pgd` | 0% [0%, 49%] | 0.1 | 8%, 0.2 |",
+    ]
+    with pytest.raises(ValueError, match="no records of cnn"):
+        fill("{{ narrowing('cnn') }}", tmp_path, table)
+
+
 def test_costs_are_means_over_the_attacked(tmp_path):
     columns = TABLE.to_pydict()
     columns["status"] = [

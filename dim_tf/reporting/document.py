@@ -6,6 +6,7 @@ A template is Jinja's, and calls these:
     {{ every_attack("dim") }}       the same with a row for every attack
     {{ departures(0.1) }}           accuracies that far from the paper's
     {{ closest() }}                 how often an attack is the closest of all
+    {{ narrowing("dim") }}          the attacks that a minimum is made of
     {{ costs() }}                   passes and seconds of a sample
     {{ diagnostics() }}             signs of masked gradients, in words
     {{ curves("l2") }}              a picture: accuracy over epsilon
@@ -30,6 +31,7 @@ import pyarrow.compute as pc
 from matplotlib.figure import Figure
 
 from dim_tf.evaluation import results
+from dim_tf.reporting import comparisons
 from dim_tf.reporting import diagnostics
 from dim_tf.reporting import figures
 from dim_tf.reporting import formats
@@ -58,7 +60,7 @@ def fill(
         records: of `evaluation.results`, without adversarials.
         adversarials: `results.adversarials` of their folder.
         pictures: folder for the pictures, beside the filled template.
-        compared: as `tables.departures_table`; None: nothing.
+        compared: as `comparisons.departures_table`; None: nothing.
         allow_missing: as `tables.results_table`.
 
     Raises:
@@ -72,7 +74,7 @@ def fill(
     )
     names = (
         *("table", "every_attack", "departures", "closest"),
-        *("costs", "diagnostics"),
+        *("narrowing", "costs", "diagnostics"),
         *("accuracy", "median", "paper", "samples"),
     )
     environment.globals |= {name: getattr(numbers, name) for name in names}
@@ -167,11 +169,17 @@ class _Numbers:
 
     def departures(self, margin: float) -> str:
         return to_markdown(
-            tables.departures_table(self.cells, margin, self._compared)
+            comparisons.departures_table(self.cells, margin, self._compared)
         )
 
     def closest(self) -> str:
-        return to_markdown(tables.closest_table(self.cells))
+        return to_markdown(comparisons.closest_table(self.cells))
+
+    def narrowing(self, *models: str) -> str:
+        for name in models:
+            self._require(name)
+        own = [cell for cell in self.cells if cell.model in models]
+        return to_markdown(comparisons.narrowing_table(own))
 
     def costs(self) -> str:
         return to_markdown(tables.costs_table(self._records))

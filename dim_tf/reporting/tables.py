@@ -3,10 +3,7 @@
 import csv
 import functools
 import pathlib
-from collections.abc import Mapping
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -19,7 +16,7 @@ from dim_tf.reporting.statistics import Estimate
 _PAPER = pathlib.Path(__file__).with_name("paper.csv")
 # Attacks that the paper's numbers are the minimum of, by norm.
 _PAPER_COUNTS = {"l2": 22, "linf": 12, "l0": 2, "l1": 6}
-_TITLES = {"l2": "L2", "linf": "Linf", "l0": "L0", "l1": "L1"}
+TITLES = {"l2": "L2", "linf": "Linf", "l0": "L0", "l1": "L1"}
 
 
 @functools.cache
@@ -57,7 +54,7 @@ def results_table(records: pa.Table, allow_missing: bool = False) -> Rows:
     complete = presets - {results.PROBE} == {"paper"}
     rows: Rows = [("", *(f"`{model}`" for model in models))]
     overall: list[Cell] = []
-    for norm, title in _TITLES.items():
+    for norm, title in TITLES.items():
         own = [cell for cell in cells if cell.norm == norm]
         if not own:
             continue
@@ -112,10 +109,11 @@ def _missing(cells: list[Cell], models, count: int) -> list[str]:
 
 
 def _accuracy(cell: Cell) -> str:
-    return _percent(statistics.robust_accuracy(cell), _paper_accuracy(cell))
+    return percent(statistics.robust_accuracy(cell), paper_accuracy(cell))
 
 
-def _paper_accuracy(cell: Cell) -> float | None:
+def paper_accuracy(cell: Cell) -> float | None:
+    """What the paper reports in place of a cell's; None: nothing."""
     row = cell.attack
     if row.startswith("all_"):
         row += "_accuracy"
@@ -129,7 +127,8 @@ def _median(cell: Cell) -> str:
     return text if known is None else f"{text}, paper {known:g}"
 
 
-def _percent(estimate: Estimate, known: float | None) -> str:
+def percent(estimate: Estimate, known: float | None) -> str:
+    """An accuracy with its interval, and the paper's where there is one."""
     text = f"{estimate.value:.0%} [{estimate.low:.0%}, {estimate.high:.0%}]"
     return text if known is None else f"{text}, paper {known:.0%}"
 
@@ -137,7 +136,7 @@ def _percent(estimate: Estimate, known: float | None) -> str:
 def _minima(overall: list[Cell], models) -> list[str]:
     paper = paper_values()
     return [
-        _percent(
+        percent(
             min(
                 (
                     statistics.robust_accuracy(cell)
@@ -172,92 +171,6 @@ def _presets(records: pa.Table, models) -> list[str]:
         ", ".join(preset for of, preset in found if of == model)
         for model in models
     ]
-
-
-def departures_table(
-    cells: list[Cell],
-    margin: float,
-    compared: Mapping[str, list[dict[str, Any]]],
-) -> Rows:
-    """Accuracies that are far from the paper's, below a header row.
-
-    Args:
-        cells: of `statistics.cells`.
-        margin: how far at least, from 0 to 1.
-        compared: rows of `dim_tf.benchmark` by model, which tell whether
-            foolbox's own attack finds the same on our weights.
-
-    Returns:
-        Rows of cells; the difference is in points.
-    """
-    rivals = {
-        (model, row["attack"]): row
-        for model, rows in compared.items()
-        for row in rows
-    }
-    rows: Rows = [
-        ("model", "attack", "ours", "paper", "difference", "side by side")
-    ]
-    for norm in _TITLES:
-        own = [cell for cell in cells if cell.norm == norm]
-        for cell in (*own, *statistics.closest_by_model(own, norm)):
-            known = _paper_accuracy(cell)
-            ours = statistics.robust_accuracy(cell)
-            if known is not None and abs(ours.value - known) > margin + 1e-9:
-                rows.append(
-                    (
-                        *(f"`{cell.model}`", f"`{cell.attack}`"),
-                        *(_percent(ours, None), f"{known:.0%}"),
-                        f"{100 * (ours.value - known):+.0f}",
-                        _side_by_side(rivals.get((cell.model, cell.attack))),
-                    )
-                )
-    return rows
-
-
-def _side_by_side(row: dict[str, Any] | None) -> str:
-    if row is None:
-        return "-"
-    ours, stock = row["native_robust_accuracy"], row["foolbox_robust_accuracy"]
-    return f"{ours:.0%}, foolbox's {stock:.0%}"
-
-
-def closest_table(cells: list[Cell]) -> Rows:
-    """How often an attack is the closest of its norm, below a header row.
-
-    Args:
-        cells: of `statistics.cells`.
-
-    Returns:
-        Rows of cells, a column for each model: the share of the samples that
-        fall at all for which nothing of the norm comes closer; ties count for
-        all.
-    """
-    models = list(dict.fromkeys(cell.model for cell in cells))
-    rows: Rows = [("", *(f"`{model}`" for model in models))]
-    for norm in _TITLES:
-        own = [cell for cell in cells if cell.norm == norm]
-        least = {
-            cell.model: cell for cell in statistics.closest_by_model(own, norm)
-        }
-        for attack in dict.fromkeys(cell.attack for cell in own):
-            shares = {
-                cell.model: _share_closest(cell, least[cell.model])
-                for cell in own
-                if cell.attack == attack
-            }
-            texts = (shares.get(model, "-") for model in models)
-            rows.append((f"`{attack}`", *texts))
-    return rows
-
-
-def _share_closest(cell: Cell, least: Cell) -> str:
-    distances = cell.distances[np.isin(cell.samples, least.samples)]
-    fallen = (least.distances > 0) & np.isfinite(least.distances)
-    if not fallen.any():
-        return "-"
-    limits = least.distances[fallen] * (1 + statistics.TOLERANCE)
-    return f"{(distances[fallen] <= limits).mean():.0%}"
 
 
 def costs_table(records: pa.Table) -> Rows:

@@ -1,0 +1,157 @@
+"""Attacks beside each other, beside the paper's and beside foolbox's."""
+
+from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from dim_tf.reporting import statistics
+from dim_tf.reporting import tables
+from dim_tf.reporting.cards import Rows
+from dim_tf.reporting.statistics import Cell
+
+
+def departures_table(
+    cells: list[Cell],
+    margin: float,
+    compared: Mapping[str, list[dict[str, Any]]],
+) -> Rows:
+    """Accuracies that are far from the paper's, below a header row.
+
+    Args:
+        cells: of `statistics.cells`.
+        margin: how far at least, from 0 to 1.
+        compared: rows of `dim_tf.benchmark` by model, which tell whether
+            foolbox's own attack finds the same on our weights.
+
+    Returns:
+        Rows of cells; the difference is in points.
+    """
+    rivals = {
+        (model, row["attack"]): row
+        for model, rows in compared.items()
+        for row in rows
+    }
+    rows: Rows = [
+        ("model", "attack", "ours", "paper", "difference", "side by side")
+    ]
+    for norm in tables.TITLES:
+        own = [cell for cell in cells if cell.norm == norm]
+        for cell in (*own, *statistics.closest_by_model(own, norm)):
+            known = tables.paper_accuracy(cell)
+            ours = statistics.robust_accuracy(cell)
+            if known is not None and abs(ours.value - known) > margin + 1e-9:
+                rows.append(
+                    (
+                        *(f"`{cell.model}`", f"`{cell.attack}`"),
+                        *(tables.percent(ours, None), f"{known:.0%}"),
+                        f"{100 * (ours.value - known):+.0f}",
+                        _side_by_side(rivals.get((cell.model, cell.attack))),
+                    )
+                )
+    return rows
+
+
+def _side_by_side(row: dict[str, Any] | None) -> str:
+    if row is None:
+        return "-"
+    ours, stock = row["native_robust_accuracy"], row["foolbox_robust_accuracy"]
+    return f"{ours:.0%}, foolbox's {stock:.0%}"
+
+
+def closest_table(cells: list[Cell]) -> Rows:
+    """How often an attack is the closest of its norm, below a header row.
+
+    Args:
+        cells: of `statistics.cells`.
+
+    Returns:
+        Rows of cells, a column for each model: the share of the samples that
+        fall at all for which nothing of the norm comes closer; ties count for
+        all.
+    """
+    models = list(dict.fromkeys(cell.model for cell in cells))
+    rows: Rows = [("", *(f"`{model}`" for model in models))]
+    for norm in tables.TITLES:
+        own = [cell for cell in cells if cell.norm == norm]
+        least = {
+            cell.model: cell for cell in statistics.closest_by_model(own, norm)
+        }
+        for attack in dict.fromkeys(cell.attack for cell in own):
+            shares = {
+                cell.model: _share_closest(cell, least[cell.model])
+                for cell in own
+                if cell.attack == attack
+            }
+            texts = (shares.get(model, "-") for model in models)
+            rows.append((f"`{attack}`", *texts))
+    return rows
+
+
+def _share_closest(cell: Cell, least: Cell) -> str:
+    distances = cell.distances[np.isin(cell.samples, least.samples)]
+    fallen = (least.distances > 0) & np.isfinite(least.distances)
+    if not fallen.any():
+        return "-"
+    limits = least.distances[fallen] * (1 + statistics.TOLERANCE)
+    return f"{(distances[fallen] <= limits).mean():.0%}"
+
+
+def narrowing_table(cells: list[Cell]) -> Rows:
+    """Which attacks the minima are made of, below a header row.
+
+    Args:
+        cells: of `statistics.cells`.
+
+    Returns:
+        Rows of cells, for every model and norm: the attack that leaves the
+        lowest accuracy, and one after the other the
+        attack that takes most of what the ones above leave, with what is left.
+        The last one's accuracy is that of all, and has the paper's beside it.
+    """
+    rows: Rows = [("model", "norm", "attacks", "accuracy", "median", "paper")]
+    for model in dict.fromkeys(cell.model for cell in cells):
+        for norm, title in tables.TITLES.items():
+            own = [
+                cell
+                for cell in cells
+                if (cell.model, cell.norm) == (model, norm)
+            ]
+            for taken in _narrowing(own):
+                together = statistics.closest(taken, f"all_{norm}")
+                accuracy = statistics.robust_accuracy(together)
+                median = statistics.median_distance(together).value
+                last = _left(taken) == _left(own)
+                rows.append(
+                    (
+                        *(f"`{model}`", title),
+                        f"{'and ' * (len(taken) > 1)}`{taken[-1].attack}`",
+                        *(tables.percent(accuracy, None), f"{median:.2g}"),
+                        _paper_minimum(together) if last else "",
+                    )
+                )
+    return rows
+
+
+def _narrowing(cells: list[Cell]) -> Iterator[list[Cell]]:
+    """The strongest cell, then with the one that adds most, and so on."""
+    rest = list(cells)
+    taken: list[Cell] = []
+    while rest and (not taken or _left(taken) > _left(cells)):
+        best = min(rest, key=lambda cell: _left([*taken, cell]))
+        rest = [cell for cell in rest if cell is not best]
+        taken = [*taken, best]
+        yield taken
+
+
+def _left(cells: list[Cell]) -> float:
+    return statistics.robust_accuracy(statistics.closest(cells, "")).value
+
+
+def _paper_minimum(cell: Cell) -> str:
+    accuracy = tables.paper_accuracy(cell)
+    median = tables.paper_values().get((f"{cell.attack}_median", cell.model))
+    if accuracy is None or median is None:
+        return "-"
+    return f"{accuracy:.0%}, {median:g}"
