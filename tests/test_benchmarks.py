@@ -1,6 +1,7 @@
 import json
 import math
 
+import keras
 import numpy as np
 import pytest
 
@@ -118,6 +119,30 @@ def subject(saved_models, generator):
     images = generator.uniform(size=(4, *data.IMAGE_SHAPE)).astype(np.float32)
     labels = np.argmax(model(images)["scores"], 1).astype(np.int64)
     return attacks.subject(model, data.Examples(images, labels, np.arange(4)))
+
+
+@pytest.mark.parametrize("name", ["l2_carlini_wagner", "l1_ead"])
+def test_foolbox_s_black_answers_are_failures(name, generator, monkeypatch):
+    short = {"binary_search_steps": 1, "steps": 1}
+    monkeypatch.setitem(attacks.SETTINGS, name, short)
+    pixels = keras.Input(data.IMAGE_SHAPE)
+    dense = keras.layers.Dense(2)
+    model = keras.Model(
+        pixels, {"scores": dense(keras.layers.Flatten()(pixels))}
+    )
+    dense.set_weights([np.repeat([[0, 1]], 784, 0), np.array([100, 0])])
+    # Bright images, in class 1; what is black is in class 0.
+    images = generator.uniform(size=(2, *data.IMAGE_SHAPE)).astype(np.float32)
+    examples = data.Examples(images, np.array([1, 1]), np.arange(2))
+    row = attacks.compare(
+        name,
+        attacks.subject(model, examples),
+        jit_compile=False,
+        seconds_limit=0,
+    )
+    assert row["num_attacked"] == 2
+    assert row["foolbox_robust_accuracy"] == 1
+    assert row["foolbox_median_distance"] == math.inf
 
 
 def test_overhead_is_what_no_record_has(subject):
