@@ -25,8 +25,12 @@ def brightness_model(limit):
     return keras.Model(inputs, {"scores": scores})
 
 
-def asked(attack, brightness, limit=300.0):
-    """What a search finds on images of some brightness."""
+def asked(attack, brightness, limit=300.0, view_limit=None):
+    """What a search finds on images of some brightness.
+
+    With a view limit, the attack runs on a model with that one.
+    """
+    on_view = view_limit is not None
     model = brightness_model(limit)
     images = np.ones((len(brightness), *data.IMAGE_SHAPE), np.float32)
     images *= np.reshape(brightness, (-1, 1, 1, 1)).astype(np.float32)
@@ -34,8 +38,10 @@ def asked(attack, brightness, limit=300.0):
     examples = data.Examples(images, labels, np.arange(len(images)))
     spec = AttackSpec("an_attack", "gradients", attack)
     trial = protocol.Trial(model, spec.norm, examples)
-    fmodel = protocol.foolbox_model(models.classifier(model))
-    return search(spec, spec.runnable(), fmodel, trial), trial
+    attacked = brightness_model(view_limit) if on_view else model
+    fmodel = protocol.foolbox_model(models.classifier(attacked))
+    found = search(spec, spec.runnable(), fmodel, trial, on_view=on_view)
+    return found, trial
 
 
 def test_the_least_epsilon_is_found_between_those_of_the_grid():
@@ -82,6 +88,18 @@ def test_a_far_adversarial_is_moved_toward_the_image(distance, norm, unit):
     change = (trial.adversarials - trial.examples.images).reshape(1, -1)
     size = np.linalg.norm(change, norm, axis=1)
     np.testing.assert_allclose(trial.distances, size, 1e-5)
+
+
+def test_the_model_s_boundary_is_looked_for_beyond_that_of_its_view():
+    attack = attacks.L2DeepFoolAttack()
+    _, trial = asked(attack, [0.25, 0.28, 0.01], view_limit=250.0)
+    needed = 28 * (300 / 784 - np.array([0.25, 0.28, 0.01]))
+    reached = 28 * (250 / 784 - np.array([0.25, 0.28, 0.01]))
+    # Up to the next factor, halved five times.
+    assert (trial.distances >= needed * (1 - 1e-5)).all()
+    assert (trial.distances <= needed + 0.5 * reached / 2**5).all()
+    _, trial = asked(attack, [0.25], view_limit=200.0)
+    assert np.isinf(trial.distances).all()  # more than four times as far
 
 
 def test_a_search_that_is_not_moved_keeps_its_pixels():

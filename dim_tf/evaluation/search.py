@@ -4,7 +4,9 @@ An attack within a fixed epsilon is tried on a grid of epsilons, and then
 between the smallest that is enough and the largest that is not. What a
 minimization attack ends with is moved toward the image in the same way, as
 foolbox does for a given epsilon: where every pixel is clamped, as in Linf, this
-is more than a shorter way in the same direction.
+is more than a shorter way in the same direction. If the attack ran on a cheaper
+view of the model, it ends at a boundary of the view, and that of the model may
+lie farther along.
 """
 
 import numpy as np
@@ -19,9 +21,13 @@ _ATTACK_HALVINGS = 6
 # Moving an image costs a single forward pass.
 _CLIP_FRACTIONS = np.arange(1, 11) / 11
 _CLIP_HALVINGS = 8
+_FARTHER = np.array([1.1, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0])
+_FARTHER_HALVINGS = 5
 
 
-def search(spec: AttackSpec, attack, fmodel, trial: Trial) -> np.ndarray:
+def search(
+    spec: AttackSpec, attack, fmodel, trial: Trial, *, on_view: bool = False
+) -> np.ndarray:
     """Runs an attack on the samples of a trial, which keeps what it finds.
 
     Args:
@@ -29,6 +35,7 @@ def search(spec: AttackSpec, attack, fmodel, trial: Trial) -> np.ndarray:
         attack: `spec.runnable(...)`.
         fmodel: foolbox model.
         trial: judges.
+        on_view: whether the foolbox model is but a view of the judge.
 
     Returns:
         float64 `(n,)`: the epsilon that was enough, NaN where none was or the
@@ -46,6 +53,8 @@ def search(spec: AttackSpec, attack, fmodel, trial: Trial) -> np.ndarray:
         return _narrow(trial, attempt, grid, _ATTACK_HALVINGS)
     raw = attack(fmodel, images, labels, epsilons=None)[0].numpy()
     trial.consider(raw, push=True)
+    if on_view:
+        _go_farther(trial, raw)
     if spec.norm != "l0":
         sizes = distances(spec.norm, images, raw)
 
@@ -63,7 +72,23 @@ def search(spec: AttackSpec, attack, fmodel, trial: Trial) -> np.ndarray:
     return np.full(len(images), np.nan)
 
 
-def _narrow(trial, attempt, grid, halvings) -> np.ndarray:
+def _go_farther(trial, raw) -> None:
+    """Looks beyond answers that are not adversarial, in their direction."""
+    images = trial.examples.images
+    left = np.flatnonzero(np.isinf(trial.distances) & trial.moved)
+
+    def extend(rows, factors):
+        start = images[rows]
+        scale = factors[:, None, None, None].astype(np.float32)
+        return np.clip(start + scale * (raw[rows] - start), 0.0, 1.0)
+
+    grid = np.repeat(_FARTHER[:, None], len(images), 1)
+    _narrow(trial, extend, grid, _FARTHER_HALVINGS, left, 1.0)
+
+
+def _narrow(
+    trial, attempt, grid, halvings, among=None, known=0.0
+) -> np.ndarray:
     """The least epsilon that is enough, for each sample by itself.
 
     Args:
@@ -71,11 +96,15 @@ def _narrow(trial, attempt, grid, halvings) -> np.ndarray:
         attempt: function (rows, epsilons), both `(k,)` -> images.
         grid: ascending epsilons, `(tries, n)`.
         halvings: of the gap below the first epsilon that is enough.
+        among: rows to look at, `(k,)`; None: all.
+        known: an epsilon that is not enough.
 
     Returns:
         float64 `(n,)`, NaN where no epsilon of the grid is enough.
     """
-    low, high = np.zeros(grid.shape[1]), np.full(grid.shape[1], np.nan)
+    count = grid.shape[1]
+    low, high = np.full(count, known), np.full(count, np.nan)
+    among = np.arange(count) if among is None else among
 
     def look(rows, epsilons):
         good = trial.consider(attempt(rows, epsilons), rows)
@@ -83,7 +112,7 @@ def _narrow(trial, attempt, grid, halvings) -> np.ndarray:
         low[rows[~good]] = epsilons[~good]
 
     for epsilons in grid:
-        left = np.flatnonzero(np.isnan(high))
+        left = among[np.isnan(high[among])]
         if len(left):
             look(left, epsilons[left])
     rows = np.flatnonzero(np.isfinite(high))

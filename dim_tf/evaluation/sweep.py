@@ -284,7 +284,8 @@ def _attack(cell, model, examples, jit_compile) -> dict[str, Any]:
     trial = Trial(model, cell.spec.norm, examples)
     counter.take()
     started = time.perf_counter()
-    epsilons = search(spec, attack, fmodel, trial)
+    on_view = bool(cell.search_view)
+    epsilons = search(spec, attack, fmodel, trial, on_view=on_view)
     seconds = time.perf_counter() - started
     forwards, backwards = counter.take()
     needs_start = spec.attack.supports_starting_points
