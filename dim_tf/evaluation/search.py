@@ -21,6 +21,7 @@ _ATTACK_HALVINGS = 6
 # Moving an image costs a single forward pass.
 _CLIP_FRACTIONS = np.arange(1, 11) / 11
 _CLIP_HALVINGS = 8
+# Of the way to what an attack on a view came to.
 _FARTHER = np.array([1.1, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0])
 _FARTHER_HALVINGS = 5
 
