@@ -74,6 +74,25 @@ def test_minimal_accuracy_is_that_of_the_weakest_norm(tmp_path):
         fill(expression, tmp_path)
 
 
+def test_a_summary_has_the_paper_s_values_in_brackets(tmp_path):
+    bounds = {"l2": 2.0, "linf": 0.2, "l0": 13.0, "l1": 9.0}
+    table = records(
+        *(
+            (model, f"{norm}_bim", norm, [bound] * 4)
+            for model in ("dim", "im")
+            for norm, bound in bounds.items()
+        )
+    )
+    lines = fill("{{ summary('dim', 'im') }}", tmp_path, table).splitlines()
+    assert lines[0] == "|  | L2 | Linf | L0 | L1 | least |"
+    assert lines[2:] == [
+        "| `dim` | 100%, 2 (66%, 1.9) | 0%, 0.2 (8%, 0.2) "
+        "| 100%, 13 (59%, 14) | 100%, 9 (65%, 11) | 0% (8%) |",
+        "| `im` | 100%, 2 (51%) | 0%, 0.2 (0%) | 100%, 13 (50%) "
+        "| 100%, 9 (57%) | 0% |",
+    ]
+
+
 def test_a_table_has_the_rows_and_the_models_asked_for(tmp_path):
     header, _, *rows = fill("{{ table('cnn', 'dim') }}", tmp_path).splitlines()
     assert header == "|  | `cnn` | `dim` |"

@@ -2,6 +2,7 @@
 
 A template is Jinja's, and calls these:
 
+    {{ summary("dim", "cnn") }}     the least of each norm, a row for each model
     {{ table("dim", "cnn") }}       the paper's rows, the paper's values beside
     {{ every_attack("dim") }}       the same with a row for every attack
     {{ departures(0.1) }}           accuracies that far from the paper's
@@ -73,7 +74,7 @@ def fill(
         undefined=jinja2.StrictUndefined, keep_trailing_newline=True
     )
     names = (
-        *("table", "every_attack", "departures", "closest"),
+        *("summary", "table", "every_attack", "departures", "closest"),
         *("narrowing", "costs", "diagnostics"),
         *("accuracy", "median", "paper", "samples"),
     )
@@ -103,12 +104,32 @@ class _Numbers:
         self._allow_missing = allow_missing
         self.cells = statistics.cells(records)
         self._cells = {(cell.attack, cell.model): cell for cell in self.cells}
-        for norm in figures.TITLES:
+        for norm in tables.TITLES:
             for cell in statistics.closest_by_model(self.cells, norm):
                 self._cells[cell.attack, cell.model] = cell
 
     def every_attack(self, *models: str) -> str:
         return to_markdown(self._rows(models))
+
+    def summary(self, *models: str) -> str:
+        titles = tables.TITLES
+        rows: Rows = [("", *titles.values(), "least")]
+        for model in models:
+            texts = [self._least(f"all_{norm}", model) for norm in titles]
+            known = self._known(("minimal_accuracy",), model)
+            least = self.accuracy("minimal_accuracy", model) + known
+            rows.append((f"`{model}`", *texts, least))
+        return to_markdown(rows)
+
+    def _least(self, row: str, model: str) -> str:
+        known = self._known((f"{row}_accuracy", f"{row}_median"), model)
+        return f"{self.accuracy(row, model)}, {self.median(row, model)}{known}"
+
+    def _known(self, rows: tuple[str, ...], model: str) -> str:
+        """What the paper has of some rows, in brackets."""
+        there = [row for row in rows if (row, model) in tables.paper_values()]
+        values = ", ".join(self.paper(row, model) for row in there)
+        return f" ({values})" if values else ""
 
     def table(self, *models: str) -> str:
         header, *body = self._rows(models)
@@ -137,7 +158,7 @@ class _Numbers:
     def accuracy(self, row: str, model: str) -> str:
         rows = [row]
         if row == "minimal_accuracy":
-            rows = [f"all_{norm}" for norm in figures.TITLES]
+            rows = [f"all_{norm}" for norm in tables.TITLES]
         found = (self._cell(each, model) for each in rows)
         return _percent(min(map(_robust_accuracy, found)))
 
@@ -221,7 +242,7 @@ class _Pictures:
     def curves(self, norm: str) -> str:
         least = statistics.closest_by_model(self._cells, norm)
         figure = figures.accuracy_curves(least, norm)
-        words = f"Accuracy over epsilon, {figures.TITLES[norm]}"
+        words = f"Accuracy over epsilon, {tables.TITLES[norm]}"
         return self._saved(figure, f"curves_{norm}.png", words)
 
     def gallery(self, norm: str) -> str:
@@ -233,7 +254,7 @@ class _Pictures:
             for model in models
         }
         figure = figures.gallery(shown, norm)
-        words = f"The closest adversarials, {figures.TITLES[norm]}"
+        words = f"The closest adversarials, {tables.TITLES[norm]}"
         return self._saved(figure, f"gallery_{norm}.png", words)
 
     def _saved(self, figure: Figure, name: str, words: str) -> str:

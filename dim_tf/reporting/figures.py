@@ -13,9 +13,9 @@ from sklearn import manifold
 
 from dim_tf.evaluation import results
 from dim_tf.reporting import statistics
+from dim_tf.reporting import tables
 from dim_tf.reporting.statistics import Cell
 
-TITLES = {"l2": "L2", "linf": "Linf", "l0": "L0", "l1": "L1"}
 _GALLERY_COLUMNS = 10
 # Curves stay apart without color, too.
 _STYLES = ("-", "--", "-.", ":")
@@ -49,9 +49,9 @@ def accuracy_curves(cells: list[Cell], norm: str) -> Figure:
     axes.set(
         xlim=(0, right),
         ylim=(0, 1.02),
-        xlabel=f"{TITLES[norm]} distance",
+        xlabel=f"{tables.TITLES[norm]} distance",
         ylabel="robust accuracy",
-        title=f"All {TITLES[norm]} attacks",
+        title=f"All {tables.TITLES[norm]} attacks",
     )
     axes.legend(loc="upper right", fontsize="small")
     axes.spines[["top", "right"]].set_visible(False)
@@ -86,8 +86,8 @@ def distance_boxes(cells: list[Cell], norm: str) -> Figure:
     axes.invert_yaxis()
     axes.set(
         xlim=(0, None),
-        xlabel=f"{TITLES[norm]} distance",
-        title=f"Closest adversarials in {TITLES[norm]}",
+        xlabel=f"{tables.TITLES[norm]} distance",
+        title=f"Closest adversarials in {tables.TITLES[norm]}",
     )
     axes.spines[["top", "right"]].set_visible(False)
     return figure
@@ -176,7 +176,9 @@ def gallery(shown: dict[str, list[dict]], norm: str) -> Figure:
             axes.set_title(words, fontsize=8, pad=2)
             distance = row[f"distance_{norm}"]
             axes.set_xlabel(f"{distance:.3g}", fontsize=8, labelpad=1)
-    figure.suptitle(f"The closest adversarials in {TITLES[norm]}", fontsize=10)
+    figure.suptitle(
+        f"The closest adversarials in {tables.TITLES[norm]}", fontsize=10
+    )
     return figure
 
 

@@ -37,7 +37,7 @@ def page(
     """
     cells = statistics.cells(records)
     curves, boxes, galleries = [], [], []
-    for norm in figures.TITLES:
+    for norm in tables.TITLES:
         least = statistics.closest_by_model(cells, norm)
         if least:
             curves.append(_svg(figures.accuracy_curves(least, norm)))
@@ -70,7 +70,7 @@ def _galleries(records, cells, norm, adversarials):
             for row in rows
         ]
         if images and images[0]["address"]:
-            yield f"{cell.model}, {figures.TITLES[norm]}", images
+            yield f"{cell.model}, {tables.TITLES[norm]}", images
 
 
 def _svg(figure: Figure) -> str:
