@@ -154,3 +154,21 @@ def test_gradient_that_does_not_exist_is_zero(images):
     problem = problem_of(score, images, [0] * 4)
     _, gradients = problem.gradient(problem.cross_entropy, problem.images)
     np.testing.assert_array_equal(gradients, np.zeros((4, PIXELS)))
+
+
+def test_margins_are_in_every_score_of_the_class(images):
+    net = TinyNet()
+    margins = tf.constant([0.0, 1.0, -2.0, 0.5])
+    plain = problem_of(net, images, [0, 1, 2, 0])
+    problem = dataclasses.replace(plain, margins=margins)
+    candidates = tf.stack([problem.images, 1 - problem.images], 1)
+    for flat in (problem.images, candidates):
+        risen = problem.scores(flat) - plain.scores(flat)
+        for row, label in enumerate([0, 1, 2, 0]):
+            expected = np.zeros(3)
+            expected[label] = margins[row]
+            np.testing.assert_allclose(
+                risen[row], np.broadcast_to(expected, risen[row].shape), 1e-6
+            )
+    # What belongs to no row is as the model says.
+    np.testing.assert_allclose(problem.ask(plain.images), net(images))

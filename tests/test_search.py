@@ -98,8 +98,35 @@ def test_the_model_s_boundary_is_looked_for_beyond_that_of_its_view():
     # Up to the next factor, halved five times.
     assert (trial.distances >= needed * (1 - 1e-5)).all()
     assert (trial.distances <= needed + 0.5 * reached / 2**5).all()
-    _, trial = asked(attack, [0.25], view_limit=200.0)
-    assert np.isinf(trial.distances).all()  # more than four times as far
+
+
+@pytest.mark.parametrize(
+    ("view_limit", "far"),
+    [
+        (200.0, "more than four times as far"),
+        (150.0, "the view takes the image for an adversarial"),
+    ],
+)
+def test_a_view_that_misleads_is_made_to_agree_with_the_model(view_limit, far):
+    attack = attacks.L2DeepFoolAttack()
+    _, trial = asked(attack, [0.25, 0.25], view_limit=view_limit)
+    needed = 28 * (300 / 784 - 0.25)
+    assert (trial.distances > needed).all(), far
+    # DeepFool overshoots by 2 %.
+    np.testing.assert_allclose(trial.distances, 1.02 * needed, 1e-3)
+
+
+def test_a_view_leads_to_adversarials_that_no_direction_holds():
+    # White pixels cannot be whiter: the view's answer leads nowhere else.
+    _, trial = asked(attacks.PointwiseAttack(), [0.25], view_limit=270.0)
+    assert trial.distances[0] == np.ceil((300 - 0.25 * 784) / 0.75)
+
+
+def test_no_agreement_makes_an_adversarial_of_what_is_none():
+    attack = attacks.L2DeepFoolAttack()
+    _, trial = asked(attack, [0.25], limit=790.0, view_limit=200.0)
+    assert np.isinf(trial.distances).all()
+    np.testing.assert_array_equal(trial.adversarials, trial.examples.images)
 
 
 def test_a_search_that_is_not_moved_keeps_its_pixels():

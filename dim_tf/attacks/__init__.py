@@ -37,6 +37,7 @@ from dim_tf.attacks.carlini_wagner import L2CarliniWagnerAttack
 from dim_tf.attacks.contrast import BinarySearchContrastReductionAttack
 from dim_tf.attacks.contrast import L2ContrastReductionAttack
 from dim_tf.attacks.contrast import LinearSearchContrastReductionAttack
+from dim_tf.attacks.criteria import MarginMisclassification
 from dim_tf.attacks.dataset import DatasetAttack
 from dim_tf.attacks.ddn import DDNAttack
 from dim_tf.attacks.decaying_descent import DecayingDescentAttack
@@ -131,6 +132,7 @@ __all__ = [
     "LinfRepeatedAdditiveUniformNoiseAttack",
     "LinfinityBrendelBethgeAttack",
     "MIFGSM",
+    "MarginMisclassification",
     "NewtonFoolAttack",
     "PGD",
     "PointwiseAttack",

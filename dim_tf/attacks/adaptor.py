@@ -99,8 +99,8 @@ class Native(foolbox.attacks.base.AttackWithDistance, abc.ABC):
         Args:
             model: foolbox model, such as `foolbox.TensorFlowModel`.
             inputs: float `(batch, ...)` within the model's bounds.
-            criterion: integer labels `(batch,)`, or a foolbox
-                `Misclassification` or `TargetedMisclassification`.
+            criterion: integer labels `(batch,)`, a foolbox `Misclassification`
+                or `TargetedMisclassification`, or a `MarginMisclassification`.
             epsilons: one, or a sequence; None (minimization attacks only)
                 means no limit.
             starting_points: where supported, adversarial images like `inputs`

@@ -78,6 +78,7 @@ class Graphs:
             model=self.model,
             shape=self.shape,
             bounds=self.bounds,
+            margins=rows.get("margins"),
         )
         return self.steps[step](problem, rows)
 

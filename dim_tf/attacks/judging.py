@@ -41,7 +41,8 @@ def judge_samples(samples, norm, candidates, epsilons, jit_compile):
         float32 `(epsilons, batch, pixels)`, bool `(epsilons, batch)`.
     """
     compiled = _compiled(norm, jit_compile, *samples.setting)
-    rows = {name: samples.rows[name] for name in ("images", "classes", "seeds")}
+    names = ("images", "classes", "seeds", "margins")
+    rows = {name: samples.rows[name] for name in names if name in samples.rows}
     rows["candidates"] = tf.constant(candidates)
     clipped, success = [], []
     for epsilon in epsilons:

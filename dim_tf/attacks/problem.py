@@ -21,6 +21,8 @@ class Problem:
         model: images `(n, *shape)` -> scores `(n, classes)`.
         shape: of an image.
         bounds: smallest and largest value of a pixel.
+        margins: float32 `(batch,)`, by how much another class must lead, as
+            what the scores of `classes` are raised by; None: by nothing.
     """
 
     images: tf.Tensor
@@ -30,6 +32,7 @@ class Problem:
     model: Callable
     shape: tuple[int, ...]
     bounds: tuple[float, float]
+    margins: tf.Tensor | None = None
 
     @property
     def batch(self):
@@ -63,11 +66,23 @@ class Problem:
     def scores(self, flat):
         """Scores `(batch, classes)` of images, `(batch, k, classes)` of
         candidates: float32 `(batch, pixels)` or `(batch, k, pixels)`."""
-        scores = self.model(tf.reshape(flat, (-1, *self.shape)))
-        scores = tf.cast(scores, tf.float32)
-        if flat.shape.rank == 2:
+        scores = self.ask(tf.reshape(flat, (-1, self.pixels)))
+        if flat.shape.rank == 3:
+            scores = tf.reshape(scores, (self.batch, -1, scores.shape[-1]))
+        return self.raised(scores)
+
+    def ask(self, images):
+        """What the model says of any images: `(k, pixels)` -> `(k, classes)`"""
+        scores = self.model(tf.reshape(images, (-1, *self.shape)))
+        return tf.cast(scores, tf.float32)
+
+    def raised(self, scores):
+        """Scores `(batch, ..., classes)` with the margins in them."""
+        if self.margins is None:
             return scores
-        return tf.reshape(scores, (self.batch, -1, scores.shape[-1]))
+        own = tf.one_hot(self.classes, scores.shape[-1])
+        rise = own * self.margins[:, None]
+        return scores + (rise[:, None] if scores.shape.rank == 3 else rise)
 
     def margin(self, scores):
         """How far the goal is reached: positive where adversarial.

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from dim_tf.attacks import graphs
+from dim_tf.attacks.criteria import MarginMisclassification
 from dim_tf.attacks.graphs import Rows
 
 
@@ -20,7 +21,8 @@ class Samples:
     Attributes:
         model: foolbox model.
         rows: `images` float32 `(batch, pixels)`, `classes` int64 `(batch,)`,
-            `seeds` int32 `(batch, 2)`, and what an attack adds to them.
+            `seeds` int32 `(batch, 2)`, maybe `margins` float32 `(batch,)`, and
+            what an attack adds to them.
         shape: of an image.
         targeted: whether `classes` are to be reached.
     """
@@ -57,7 +59,8 @@ def check(model, inputs, criterion, starting_points=None, seed=0) -> Samples:
         inputs: float `(batch, ...)` within the model's bounds: a TensorFlow
             tensor, an eagerpy tensor or a NumPy array.
         criterion: integer labels `(batch,)`, or a foolbox
-            `Misclassification` or `TargetedMisclassification`.
+            `Misclassification` or `TargetedMisclassification`, or a
+            `MarginMisclassification`.
         starting_points: like `inputs`, or None.
         seed: int, of the attack.
 
@@ -78,6 +81,8 @@ def check(model, inputs, criterion, starting_points=None, seed=0) -> Samples:
         "classes": tf.constant(classes),
         "seeds": tf.constant(_seeds(flat, seed)),
     }
+    if isinstance(criterion, MarginMisclassification):
+        rows["margins"] = tf.constant(criterion.margins)
     if starting_points is not None:
         starts = _as_images(starting_points, model, "starting_points")
         if starts.shape != images.shape:

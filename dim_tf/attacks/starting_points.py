@@ -100,7 +100,8 @@ def _pick(problem, images, keys):
     Returns:
         Images `(batch, pixels)`; whether they are adversarial, `(batch,)`.
     """
-    good = problem.is_adversarial(problem.scores(images)[None])
+    scores = problem.raised(problem.ask(images)[None])
+    good = problem.is_adversarial(scores)
     best = tf.argmax(tf.where(good, keys, 0.0), 1)
     return tf.gather(images, best), tf.reduce_any(good, 1)
 

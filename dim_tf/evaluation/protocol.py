@@ -131,14 +131,29 @@ class Trial:
         return fooled
 
 
+def _others(scores, labels) -> np.ndarray:
+    """Scores but those of the labels, which are minus infinity."""
+    own = np.arange(scores.shape[1]) == np.reshape(labels, (-1, 1))
+    return np.where(own, -np.inf, scores)
+
+
+def lead(scores, labels) -> np.ndarray:
+    """How far the best other class is ahead of the label: positive if fooled.
+
+    Args:
+        scores: float32 `(n, classes)`.
+        labels: int64 `(n,)`.
+    """
+    own = np.take_along_axis(scores, np.reshape(labels, (-1, 1)), 1)[:, 0]
+    return _others(scores, labels).max(axis=1) - own
+
+
 def _fooled(model, images, labels) -> tuple[np.ndarray, np.ndarray]:
     """What the model takes images for, and whether that is surely wrong."""
     scores = metrics.outputs(model, images, "scores")
-    own = np.arange(scores.shape[1]) == labels[:, None]
-    others = np.where(own, -np.inf, scores)
-    lead = others.max(axis=1) - scores[own]
-    sure = lead > _LEAD * np.abs(scores).max(axis=1)
-    return others.argmax(axis=1), sure & np.isfinite(scores).all(axis=1)
+    sure = lead(scores, labels) > _LEAD * np.abs(scores).max(axis=1)
+    fooled = sure & np.isfinite(scores).all(axis=1)
+    return _others(scores, labels).argmax(axis=1), fooled
 
 
 def _checked(answers) -> np.ndarray:

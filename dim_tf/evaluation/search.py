@@ -5,17 +5,22 @@ between the smallest that is enough and the largest that is not. What a
 minimization attack ends with is moved toward the image in the same way, as
 foolbox does for a given epsilon: where every pixel is clamped, as in Linf, this
 is more than a shorter way in the same direction. If the attack ran on a cheaper
-view of the model, it ends at a boundary of the view, and that of the model may
-lie farther along.
+view of the model, it ends at a boundary of the view. That of the model may lie
+farther along; where it does not, the attack runs again, and has to lead on the
+view by as much as the view was wrong.
 """
 
 import numpy as np
+import tensorflow as tf
 
+from dim_tf import metrics
+from dim_tf.attacks import MarginMisclassification
 from dim_tf.attacks.adaptor import FixedEpsilon
 from dim_tf.attacks.norms import NORMS
 from dim_tf.attacks.suite import AttackSpec
 from dim_tf.evaluation.distances import distances
 from dim_tf.evaluation.protocol import Trial
+from dim_tf.evaluation.protocol import lead
 
 _ATTACK_HALVINGS = 6
 # Moving an image costs a single forward pass.
@@ -24,6 +29,7 @@ _CLIP_HALVINGS = 8
 # Of the way to what an attack on a view came to.
 _FARTHER = np.array([1.1, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0])
 _FARTHER_HALVINGS = 5
+_AGREEMENTS = 3
 
 
 def search(
@@ -56,6 +62,7 @@ def search(
     trial.consider(raw, push=True)
     if on_view:
         _go_farther(trial, raw)
+        raw = _agreeing(trial, raw, attack, fmodel)
     if spec.norm != "l0":
         sizes = distances(spec.norm, images, raw)
 
@@ -85,6 +92,32 @@ def _go_farther(trial, raw) -> None:
 
     grid = np.repeat(_FARTHER[:, None], len(images), 1)
     _narrow(trial, extend, grid, _FARTHER_HALVINGS, left, 1.0)
+
+
+def _agreeing(trial, raw, attack, fmodel) -> np.ndarray:
+    """Attacks what is left again, as it is learnt where the view is wrong.
+
+    View and model are to agree about the last answer, which is the image
+    itself where the attack had none, as on one that the view alone gets wrong.
+    """
+    raw = raw.copy()
+    images, labels = trial.examples.images, trial.examples.labels
+    for _ in range(_AGREEMENTS):
+        left = np.flatnonzero(np.isinf(trial.distances))
+        if not len(left):
+            break
+        seen, real = (
+            lead(scores, labels[left])
+            for scores in (
+                fmodel(tf.constant(raw[left])).numpy(),
+                metrics.outputs(trial.model, raw[left], "scores"),
+            )
+        )
+        criterion = MarginMisclassification(labels[left], seen - real)
+        raw[left] = attack(fmodel, images[left], criterion, epsilons=None)[0]
+        trial.consider(raw[left], left, push=True)
+        _go_farther(trial, raw)
+    return raw
 
 
 def _narrow(
