@@ -28,7 +28,7 @@ def accuracy_curves(cells: list[Cell], norm: str) -> Figure:
         cells: the minima over all attacks of the norm, one for each model.
         norm: of the distances.
     """
-    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    figure = Figure(figsize=(7, 3.6), layout="constrained")
     axes = figure.add_subplot()
     finite = np.concatenate(
         [c.distances[np.isfinite(c.distances)] for c in cells]
@@ -53,7 +53,7 @@ def accuracy_curves(cells: list[Cell], norm: str) -> Figure:
         ylabel="robust accuracy",
         title=f"All {tables.TITLES[norm]} attacks",
     )
-    axes.legend(loc="upper right", fontsize="small")
+    figure.legend(loc="outside right upper", fontsize="small")
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 
@@ -154,9 +154,10 @@ def gallery(shown: dict[str, list[dict]], norm: str) -> Figure:
         shown: by model, records of `pictured`; square gray images.
         norm: of the distances below the images.
     """
-    columns = list(
-        dict.fromkeys(row["sample"] for rows in shown.values() for row in rows)
-    )
+    pairs = {
+        (row["label"], row["sample"]) for rows in shown.values() for row in rows
+    }
+    columns = [sample for _, sample in sorted(pairs)]
     figure = Figure(
         figsize=(1.0 + 0.95 * len(columns), 0.4 + 1.25 * len(shown)),
         layout="constrained",
