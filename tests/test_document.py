@@ -121,9 +121,20 @@ def test_departures_are_those_beyond_the_margin(tmp_path):
         ["| `dim`", "`all_l2`"],
     ]
     assert lines[0].endswith(
-        "| 50% [15%, 85%] | 94% | -44 | 50%, foolbox's 75% |"
+        "| 50% [15%, 85%] | 94% | -44 | ours 50%, foolbox's 75% |"
     )
-    assert lines[1].endswith(" | - |")
+    assert lines[1].endswith("| 66% | -41 | within the interval |")
+
+
+def test_a_departure_beyond_the_interval_names_its_attack(tmp_path):
+    table = records(
+        ("dim", "l2_ddn", "l2", [0.5, 0.5, 0.5, 0.5]),
+        ("dim", "l2_bim", "l2", [2.0, 2.0, 2.0, 2.0]),
+    )
+    lines = fill("{{ departures(0.2) }}", tmp_path, table).splitlines()[2:]
+    assert [line.split(" | ")[1] for line in lines] == ["`l2_ddn`", "`all_l2`"]
+    assert lines[0].endswith(" | - |")
+    assert lines[1].endswith(" | `l2_ddn` alone 0% |")
 
 
 def test_a_minimum_narrows_attack_by_attack(tmp_path):
