@@ -170,7 +170,16 @@ def test_costs_are_means_over_the_attacked(tmp_path):
         "| `l2_bim` | 1,095 + 10, 10 s | 1,010 + 1, 1.5 s |",
         "| `l2_rep_gauss` | 1,135 + 14, 14 s | 1,050 + 5, 5.5 s |",
         "| **together** | 24 s | 7 s |",
+        "| **with probes** | 24 s | 7 s |",
+        "| **1,000 images** | 6.7 h | 1.9 h |",
     ]
+    columns["preset"][:4] = 4 * ["probe"]
+    table = pa.table(columns, TABLE.schema)
+    *_, together, probed, _ = fill(
+        "{{ costs() }}", tmp_path, table
+    ).splitlines()
+    assert together == "| **together** | 24 s | 5.5 s |"
+    assert probed == "| **with probes** | 24 s | 7 s |"
 
 
 def test_pictures_are_drawn_and_shown(tmp_path):
