@@ -29,6 +29,7 @@ _CLIP_HALVINGS = 8
 # Of the way to what an attack on a view came to.
 _FARTHER = np.array([1.1, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0])
 _FARTHER_HALVINGS = 5
+# Attacks with a margin, each learnt from the last one's answer.
 _AGREEMENTS = 3
 
 
