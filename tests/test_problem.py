@@ -122,6 +122,15 @@ def test_is_adversarial(targeted, scores, fooled, images):
     assert hits.numpy().tolist() == [[bool(fooled), False]] * 4
 
 
+@pytest.mark.parametrize("targeted", [False, True])
+def test_a_tie_is_no_answer(targeted, images):
+    """Whichever class comes first."""
+    scores = tf.constant([[1.0, 1.0, 0.0]] * 2 + [[0.0, 0.0, 0.0]] * 2)
+    problem = problem_of(None, images, [0, 1, 2, 0], targeted)
+    expected = [False] * 4
+    np.testing.assert_array_equal(problem.is_adversarial(scores), expected)
+
+
 def test_gradient_of_a_linear_model(weights, images):
     problem = problem_of(linear(weights, 1.0), images, [0] * 4)
     scores, gradients = problem.gradient(problem.margin, problem.images)

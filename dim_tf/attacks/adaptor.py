@@ -7,9 +7,9 @@ An attack is a frozen dataclass of hyper-parameters with pure functions on a
         -> raw adversarials, clipped adversarials, success
 
 NumPy arrays are taken for images and labels as well; adversarials are always
-TensorFlow tensors. Unlike in foolbox, a sample whose scores are not finite is
-never adversarial, labels may be of any integer dtype, and a failing sample
-fails alone.
+TensorFlow tensors. Unlike in foolbox, a sample whose scores are not finite or
+whose best two are equal is never adversarial, labels may be of any integer
+dtype, and a failing sample fails alone.
 """
 
 import abc

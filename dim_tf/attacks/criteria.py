@@ -36,10 +36,8 @@ class MarginMisclassification(foolbox.criteria.Misclassification):
     def __call__(self, perturbed, outputs):
         del perturbed
         scores, restore = eagerpy.astensor_(outputs)
-        labels = self.labels.numpy()
-        # A tensor's memory may be the model's own.
-        raised = np.array(scores.numpy())
-        raised[np.arange(len(labels)), labels] += self.margins
-        return restore(
-            eagerpy.from_numpy(scores, raised.argmax(axis=1) != labels)
-        )
+        leads = np.array(scores.numpy(), np.float32)
+        own = np.arange(len(leads)), self.labels.numpy()
+        label = leads[own] + self.margins
+        leads[own] = -np.inf
+        return restore(eagerpy.from_numpy(scores, leads.max(axis=1) > label))

@@ -110,13 +110,13 @@ class Problem:
         return -loss if self.targeted else loss
 
     def is_adversarial(self, scores):
-        """bool, `scores` less its last axis; never where one is not finite."""
-        classes = self.classes
-        if scores.shape.rank == 3:
-            classes = classes[:, None]
-        hit = tf.argmax(scores, -1) == classes
+        """bool, `scores` less its last axis; never where one is not finite.
+
+        Nor where the best classes tie, as all do where internal models answer
+        black: which of them `argmax` names is no opinion of the model.
+        """
         finite = tf.reduce_all(tf.math.is_finite(scores), -1)
-        return finite & (hit == self.targeted)
+        return finite & (self.margin(scores) > 0)
 
     def gradient(self, objective, flat):
         """Scores, and the gradient of an objective of them, `(batch, pixels)`.
