@@ -116,8 +116,9 @@ def main(argv: list[str]) -> None:
         folder = pathlib.Path(settings.results)
         adversarials = functools.partial(results.adversarials, folder)
         drawn = _latents(settings) if settings.latents else None
-        page = html.page(records, rows, str(folder), adversarials, drawn)
-        output.write_text(page)
+        output.write_text(
+            html.page(records, rows, notes, str(folder), adversarials, drawn)
+        )
     else:
         text = formats.FORMATS[output.suffix](rows)
         if output.suffix == ".md" and notes:

@@ -146,7 +146,8 @@ def test_the_page_needs_nothing_else():
     def adversarials(model, attack, samples):
         return {sample: np.full(16, 0.25) for sample in samples}
 
-    text = page_module.page(table, rows, "a & b", adversarials)
+    notes = [("alarm", "1 < 2")]
+    text = page_module.page(table, rows, notes, "a & b", adversarials)
     tags = Tags()
     tags.feed(text)
     assert all(load.startswith(("#", "data:")) for load in tags.loads)
@@ -155,6 +156,7 @@ def test_the_page_needs_nothing_else():
     assert text.count('alt="a 3 taken for a 5"') == 4
     assert "<b>cnn" not in text
     assert "a &amp; b" in text
+    assert "1 &lt; 2" in text
     assert "1,234" in text
 
 

@@ -55,11 +55,13 @@ def _failures(records):
 
 def _gradients(records):
     """A gradient of zero leads nowhere, and is no robustness."""
-    for model in records["model"].unique().to_pylist():
-        own = records.filter(pc.field("model") == model)
-        # Every attack records the same ones.
-        sizes = own.group_by("sample").aggregate([("gradient", "max")])
-        sizes = sizes["gradient_max"].to_numpy()
+    by_model: dict[str, list[float]] = {}
+    # Every attack records the same ones.
+    samples = records.group_by(["model", "sample"], use_threads=False)
+    for row in samples.aggregate([("gradient", "max")]).to_pylist():
+        by_model.setdefault(row["model"], []).append(row["gradient_max"])
+    for model, found in by_model.items():
+        sizes = np.array(found, float)
         for lost, word in (
             (sizes == 0, "zero"),
             (np.isnan(sizes), "not finite"),

@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.figure import Figure
 from PIL import Image
-from sklearn import manifold
 
 from dim_tf.evaluation import results
 from dim_tf.reporting import statistics
@@ -216,6 +215,9 @@ def latent_spaces(latents: np.ndarray, labels: np.ndarray) -> Figure:
         A panel for every space, points colored by digit; the space's own digit
         is drawn as the digit itself, to be found without color, too.
     """
+    # Slow to import, and for this picture alone.
+    from sklearn import manifold
+
     spaces = latents.shape[1]
     figure = Figure(figsize=(12.5, 2.5 * -(-spaces // 5)), layout="constrained")
     for space in range(spaces):

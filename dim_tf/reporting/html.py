@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 from matplotlib.figure import Figure
 
-from dim_tf.reporting import diagnostics
 from dim_tf.reporting import figures
 from dim_tf.reporting import formats
 from dim_tf.reporting import statistics
@@ -22,6 +21,7 @@ _TEMPLATE = pathlib.Path(__file__).with_name("page.html")
 def page(
     records: pa.Table,
     rows: Rows,
+    notes: list[tuple[str, str]],
     title: str,
     adversarials: Callable[..., dict],
     latents: tuple[np.ndarray, np.ndarray] | None = None,
@@ -31,6 +31,7 @@ def page(
     Args:
         records: of `evaluation.results`, without adversarials.
         rows: of `tables.results_table`.
+        notes: of `diagnostics.diagnostics`.
         title: of the page.
         adversarials: `results.adversarials` of the folder.
         latents: what `figures.latent_spaces` takes; None: no such figure.
@@ -49,7 +50,7 @@ def page(
     return environment.from_string(_TEMPLATE.read_text()).render(
         title=title,
         rows=list(map(formats.plain, rows)),
-        diagnostics=diagnostics.diagnostics(records),
+        diagnostics=notes,
         curves=curves,
         boxes=boxes,
         galleries=galleries,
