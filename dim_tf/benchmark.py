@@ -161,24 +161,31 @@ def _print_loads(settings: BenchmarkConfig) -> None:
     card = saving.read_card(folder)
     saving.export(models.load_outputs(folder), card, folder)
     name = folder.name
-    with service.serving(folder.parent, name) as port:
-        loads = [
-            service.load(port, name, clients, settings.load_seconds)
-            for clients in (1, settings.clients, settings.clients)
-        ]
     table = rich.table.Table(
-        *("clients", "answers", "errors", "answers/s", "relative"),
-        *("median ms", "99 % ms", "server MB"),
+        *("signature", "clients", "answers", "errors", "answers/s"),
+        *("relative", "median ms", "99 % ms", "server MB"),
     )
-    for each in loads:
-        median, slow = np.quantile(each.latencies, (0.5, 0.99)) * 1e3
-        table.add_row(
-            *(f"{each.clients}", f"{len(each.latencies)}", f"{each.errors}"),
-            f"{each.throughput:.0f}",
-            f"{each.throughput / loads[0].throughput:.2f}",
-            *(f"{median:.1f}", f"{slow:.1f}", f"{each.megabytes:.0f}"),
-        )
+    with service.serving(folder.parent, name) as port:
+        for signature in ("serving_default", "scores"):
+            loads = [
+                service.load(
+                    port, name, clients, settings.load_seconds, signature
+                )
+                for clients in (1, settings.clients, settings.clients)
+            ]
+            for each in loads:
+                relative = each.throughput / loads[0].throughput
+                table.add_row(signature, *_load_texts(each, relative))
     rich.console.Console().print(table)
+
+
+def _load_texts(load: service.Load, relative: float) -> tuple[str, ...]:
+    median, slow = np.quantile(load.latencies, (0.5, 0.99)) * 1e3
+    return (
+        *(f"{load.clients}", f"{len(load.latencies)}", f"{load.errors}"),
+        *(f"{load.throughput:.0f}", f"{relative:.2f}"),
+        *(f"{median:.1f}", f"{slow:.1f}", f"{load.megabytes:.0f}"),
+    )
 
 
 def _print_seconds(seconds: dict[str, np.ndarray]) -> None:

@@ -65,6 +65,9 @@ def test_metadata(client):
     }
     assert signature.inputs["images"].dtype == tf.float32.as_datatype_enum
     assert signature.outputs["label"].dtype == tf.int64.as_datatype_enum
+    scores = signatures.signature_def["scores"]
+    assert scores.inputs["images"].name == "scores_images:0"
+    assert set(scores.outputs) == {"label", "scores"}
 
 
 @pytest.mark.parametrize("version", ["", "/versions/1"])
@@ -88,6 +91,17 @@ def test_predict_by_column(client, served_model, random_images):
         assert tuple(outputs) == OUTPUTS
         for name, value in outputs.items():
             np.testing.assert_allclose(value, wanted[name], atol=1e-5)
+
+
+def test_predict_by_another_signature(client, served_model, random_images):
+    body = {"instances": random_images.tolist(), "signature_name": "scores"}
+    response = client.post(PREDICT, json=body)
+    wanted = expected(served_model, random_images)
+    rows = response.json()["predictions"]
+    for name in ("label", "scores"):
+        found = [row.pop(name) for row in rows]
+        np.testing.assert_allclose(found, wanted[name], atol=1e-5)
+    assert rows == [{}] * len(random_images)
 
 
 def infer(client, images, **more):
@@ -219,6 +233,24 @@ def test_a_new_version_is_picked_up(tmp_path, random_images):
                 break
             asyncio.run(asyncio.sleep(0.05))
         assert client.get("/v2/health/ready").status_code == 503
+
+
+def test_a_signature_that_cannot_be_batched_is_left_out(tmp_path):
+    module = tf.Module()
+    module.double = tf.function(lambda x: {"y": 2.0 * x})
+    batch, any_size = (tf.TensorSpec((None, *rest)) for rest in ((3,), (None,)))
+    signatures = {
+        "serving_default": module.double.get_concrete_function(x=batch),
+        "any_size": module.double.get_concrete_function(x=any_size),
+    }
+    tf.saved_model.save(module, tmp_path / "twice" / "1", signatures)
+    with serving(tmp_path) as client:
+        body = {"instances": [[1.0, 2.0, 3.0]]}
+        url = "/v1/models/twice:predict"
+        found = client.post(url, json=body).json()
+        assert found == {"predictions": [[2.0, 4.0, 6.0]]}
+        body["signature_name"] = "any_size"
+        assert client.post(url, json=body).status_code == 400
 
 
 def test_models_that_are_not_there(tmp_path):

@@ -80,7 +80,13 @@ def _wait(process: subprocess.Popen, port: int) -> None:
     raise RuntimeError("the service did not start; try `dim_tf.serve` itself")
 
 
-def load(port: int, model: str, clients: int, seconds: float) -> Load:
+def load(
+    port: int,
+    model: str,
+    clients: int,
+    seconds: float,
+    signature: str = "serving_default",
+) -> Load:
     """Asks for predictions of one image each, for a while.
 
     Args:
@@ -88,9 +94,12 @@ def load(port: int, model: str, clients: int, seconds: float) -> Load:
         model: its name.
         clients: each on a connection of its own.
         seconds: to ask for.
+        signature: of the SavedModel.
     """
     image = np.random.default_rng(0).uniform(size=(1, 28, 28, 1)).round(4)
-    body = orjson.dumps({"instances": image.tolist()})
+    body = orjson.dumps(
+        {"instances": image.tolist(), "signature_name": signature}
+    )
     started = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(clients) as pool:
         running = [

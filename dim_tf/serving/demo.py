@@ -139,7 +139,7 @@ def run(
         epsilons=budgets[1:].tolist(),
     )
     images = np.concatenate([image, *(step.numpy() for step in found)])
-    outputs = version.predict({"images": images})
+    outputs = version.default.predict({"images": images})
     return {
         "epsilons": budgets,
         "images": np.ascontiguousarray(images[..., 0]),
@@ -161,7 +161,7 @@ def _asked(body: dict[str, Any], version: Version):
             400, f"expected 'attack' to be one of {', '.join(OFFERS)}"
         )
     offer = OFFERS[name]
-    tensor = version.inputs.get("images")
+    tensor = version.default.inputs.get("images")
     if tensor is None or tensor.shape != (None, 28, 28, 1):
         raise RequestError(400, f"{version.name} takes no MNIST images")
     image = tensors.as_array(body.get("image"), tensor, 1)

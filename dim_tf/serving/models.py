@@ -12,7 +12,7 @@ import numpy as np
 from dim_tf.serving.batching import Batcher
 from dim_tf.serving.errors import RequestError
 from dim_tf.serving.repository import Repository
-from dim_tf.serving.repository import Version
+from dim_tf.serving.repository import Signature
 
 _LOG = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class Limits:
 
 
 class Models:
-    """A repository with a batcher for each version that is served.
+    """A repository with a batcher for each signature that is served.
 
     Args:
         repository: of the versions.
@@ -52,29 +52,29 @@ class Models:
         self.repository = repository
         self.limits = limits
         self._observe = observe
-        self._batchers: dict[Version, Batcher] = {}
+        self._batchers: dict[Signature, Batcher] = {}
         # TensorFlow spreads a call over the cores by itself.
         self._executor = concurrent.futures.ThreadPoolExecutor(1, "predict")
 
     async def predict(
-        self, version: Version, inputs: Mapping[str, np.ndarray]
+        self, signature: Signature, inputs: Mapping[str, np.ndarray]
     ) -> Mapping[str, np.ndarray]:
         """Outputs by name for checked inputs by name.
 
         Raises:
             RequestError: 429 or 504, too much is going on.
         """
-        if version not in self._batchers:
-            self._batchers[version] = Batcher(
-                version.predict,
+        if signature not in self._batchers:
+            self._batchers[signature] = Batcher(
+                signature.predict,
                 self._executor,
                 max_rows=self.limits.rows,
                 max_waiting=self.limits.waiting,
-                observe=lambda rows: self._observe(version.name, rows),
+                observe=lambda rows: self._observe(signature.model, rows),
             )
         try:
             return await asyncio.wait_for(
-                self._batchers[version].predict(inputs), self.limits.seconds
+                self._batchers[signature].predict(inputs), self.limits.seconds
             )
         except TimeoutError as error:
             raise RequestError(
@@ -93,6 +93,10 @@ class Models:
             await asyncio.to_thread(self.repository.refresh)
         except OSError:
             _LOG.exception("cannot look for new versions")
-        served = {self.repository.get(name) for name in self.repository.names}
-        for version in self._batchers.keys() - served:
-            del self._batchers[version]
+        served = {
+            signature
+            for name in self.repository.names
+            for signature in self.repository.get(name).signatures.values()
+        }
+        for signature in self._batchers.keys() - served:
+            del self._batchers[signature]

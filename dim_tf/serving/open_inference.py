@@ -15,6 +15,7 @@ from dim_tf.serving.errors import RequestError
 from dim_tf.serving.http import answer
 from dim_tf.serving.http import read_json
 from dim_tf.serving.models import Models
+from dim_tf.serving.repository import Signature
 from dim_tf.serving.repository import Tensor
 from dim_tf.serving.repository import Version
 
@@ -65,9 +66,9 @@ def router(models: Models) -> fastapi.APIRouter:
     ):
         found = models.repository.get(name, version)
         body = await read_json(request, models.limits)
-        inputs = _inputs(body, found, models.limits.rows)
-        wanted = _wanted(body, found)
-        outputs = await models.predict(found, inputs)
+        inputs = _inputs(body, found.default, models.limits.rows)
+        wanted = _wanted(body, found.default)
+        outputs = await models.predict(found.default, inputs)
         said = {"id": body["id"]} if isinstance(body.get("id"), str) else {}
         return answer(
             {
@@ -86,8 +87,8 @@ def _metadata(version: Version):
         "name": version.name,
         "versions": [str(version.number)],
         "platform": "tensorflow_savedmodel",
-        "inputs": _described(version.inputs),
-        "outputs": _described(version.outputs),
+        "inputs": _described(version.default.inputs),
+        "outputs": _described(version.default.outputs),
     }
 
 
@@ -103,14 +104,14 @@ def _described(of: Mapping[str, Tensor]):
 
 
 def _inputs(
-    body: dict[str, Any], version: Version, max_rows: int
+    body: dict[str, Any], signature: Signature, max_rows: int
 ) -> dict[str, np.ndarray]:
     given = {}
     for item in _objects(body, "inputs"):
         given[str(item.get("name"))] = item
-    tensors.check_names(given, version.inputs)
+    tensors.check_names(given, signature.inputs)
     arrays = {}
-    for name, tensor in version.inputs.items():
+    for name, tensor in signature.inputs.items():
         item, expected = given[name], _DATATYPES[tensor.dtype.name]
         if item.get("datatype") != expected:
             raise RequestError(
@@ -132,17 +133,17 @@ def _inputs(
     return arrays
 
 
-def _wanted(body: dict[str, Any], version: Version) -> list[str]:
+def _wanted(body: dict[str, Any], signature: Signature) -> list[str]:
     """Names of the outputs that were asked for; all if none was."""
     if "outputs" not in body:
-        return list(version.outputs)
+        return list(signature.outputs)
     names = [str(item.get("name")) for item in _objects(body, "outputs")]
     for name in names:
-        if name not in version.outputs:
+        if name not in signature.outputs:
             raise RequestError(
                 400,
                 f"no output {name!r}; the model gives "
-                f"{', '.join(version.outputs)}",
+                f"{', '.join(signature.outputs)}",
             )
     return names
 

@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from dim_tf.serving.errors import RequestError
 
-SIGNATURE = "serving_default"
+DEFAULT = "serving_default"
 _LOG = logging.getLogger(__name__)
 
 
@@ -38,28 +38,26 @@ class Tensor:
     shape: tuple[int | None, ...]
 
 
-class Version:
-    """A SavedModel that is loaded and warm.
+class Signature:
+    """A function of a SavedModel, warm.
 
     Args:
-        name: of the model.
-        number: of the version.
-        folder: of the SavedModel.
+        model: name of the model.
+        function: of `tf.saved_model.load(...).signatures`.
 
     Attributes:
         inputs, outputs: `Tensor` by name.
+
+    Raises:
+        ValueError: its inputs cannot be batched.
     """
 
-    def __init__(self, name: str, number: int, folder: pathlib.Path):
-        self.name = name
-        self.number = number
-        self._loaded = tf.saved_model.load(str(folder))
-        if SIGNATURE not in self._loaded.signatures:
-            raise ValueError(f"it has no signature {SIGNATURE!r}")
-        self._signature = self._loaded.signatures[SIGNATURE]
-        _, keywords = self._signature.structured_input_signature
+    def __init__(self, model: str, function: Any):
+        self.model = model
+        self._function = function
+        _, keywords = function.structured_input_signature
         self.inputs = _tensors(keywords)
-        self.outputs = _tensors(self._signature.structured_outputs)
+        self.outputs = _tensors(function.structured_outputs)
         if not self.inputs or any(
             len(tensor.shape) < 1 or None in tensor.shape[1:]
             for tensor in self.inputs.values()
@@ -80,12 +78,45 @@ class Version:
     ) -> dict[str, np.ndarray]:
         """Outputs `(batch, ...)` by name of inputs `(batch, ...)` by name."""
         feeds = {name: tf.constant(value) for name, value in inputs.items()}
-        found = self._signature(**feeds)
+        found = self._function(**feeds)
         return {name: value.numpy() for name, value in sorted(found.items())}
+
+
+class Version:
+    """A SavedModel that is loaded and warm.
+
+    Args:
+        name: of the model.
+        number: of the version.
+        folder: of the SavedModel.
+
+    Attributes:
+        signatures: `Signature` by name.
+    """
+
+    def __init__(self, name: str, number: int, folder: pathlib.Path):
+        self.name = name
+        self.number = number
+        self._loaded = tf.saved_model.load(str(folder))
+        if DEFAULT not in self._loaded.signatures:
+            raise ValueError(f"it has no signature {DEFAULT!r}")
+        self.signatures: dict[str, Signature] = {}
+        for signature, function in self._loaded.signatures.items():
+            try:
+                self.signatures[signature] = Signature(name, function)
+            except ValueError as error:
+                if signature == DEFAULT:
+                    raise
+                _LOG.warning("%s of %s: %s", signature, name, error)
+
+    @property
+    def default(self) -> Signature:
+        """What answers who names no signature."""
+        return self.signatures[DEFAULT]
 
     def scores(self, images: tf.Tensor) -> tf.Tensor:
         """Scores `(batch, classes)` of images, which can be differentiated."""
-        return self._signature(images=images)["scores"]
+        return self._loaded.signatures[DEFAULT](images=images)["scores"]
 
 
 def _tensors(specs: Mapping[str, Any]) -> dict[str, Tensor]:

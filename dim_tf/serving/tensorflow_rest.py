@@ -17,7 +17,8 @@ from dim_tf.serving.errors import RequestError
 from dim_tf.serving.http import answer
 from dim_tf.serving.http import read_json
 from dim_tf.serving.models import Models
-from dim_tf.serving.repository import SIGNATURE
+from dim_tf.serving.repository import DEFAULT
+from dim_tf.serving.repository import Signature
 from dim_tf.serving.repository import Tensor
 from dim_tf.serving.repository import Version
 
@@ -31,8 +32,9 @@ def router(models: Models) -> fastapi.APIRouter:
     async def predict(request: fastapi.Request, name: str, version: str | None):
         found = models.repository.get(name, version)
         body = await read_json(request, models.limits)
-        inputs, by_row = _inputs(body, found, models.limits.rows)
-        outputs = await models.predict(found, inputs)
+        signature = _signature(body, found)
+        inputs, by_row = _inputs(body, signature, models.limits.rows)
+        outputs = await models.predict(signature, inputs)
         return answer(_by_row(outputs) if by_row else _by_name(outputs))
 
     @routes.get("/{name}")
@@ -102,10 +104,13 @@ def _statuses(models: Models, name: str, version: str | None = None):
 
 
 def _metadata(version: Version):
-    signature = {
-        "inputs": _tensor_infos(version.inputs),
-        "outputs": _tensor_infos(version.outputs),
-        "method_name": _METHOD,
+    signatures = {
+        name: {
+            "inputs": _tensor_infos(signature.inputs, name),
+            "outputs": _tensor_infos(signature.outputs, name),
+            "method_name": _METHOD,
+        }
+        for name, signature in version.signatures.items()
     }
     return {
         "model_spec": {
@@ -113,13 +118,11 @@ def _metadata(version: Version):
             "signature_name": "",
             "version": str(version.number),
         },
-        "metadata": {
-            "signature_def": {"signature_def": {SIGNATURE: signature}}
-        },
+        "metadata": {"signature_def": {"signature_def": signatures}},
     }
 
 
-def _tensor_infos(of: Mapping[str, Tensor]):
+def _tensor_infos(of: Mapping[str, Tensor], signature: str):
     return {
         name: {
             "dtype": types_pb2.DataType.Name(
@@ -132,63 +135,70 @@ def _tensor_infos(of: Mapping[str, Tensor]):
                 ],
                 "unknown_rank": False,
             },
-            "name": f"{SIGNATURE}_{name}:0",
+            "name": f"{signature}_{name}:0",
         }
         for name, tensor in of.items()
     }
 
 
+def _signature(body: dict[str, Any], version: Version) -> Signature:
+    name = body.get("signature_name", "") or DEFAULT
+    if not isinstance(name, str) or name not in version.signatures:
+        raise RequestError(400, f"Serving signature name: {name!r} not found")
+    return version.signatures[name]
+
+
 def _inputs(
-    body: dict[str, Any], version: Version, max_rows: int
+    body: dict[str, Any], signature: Signature, max_rows: int
 ) -> tuple[dict[str, np.ndarray], bool]:
     """Checked inputs, and whether they came row by row."""
-    signature = body.get("signature_name", "") or SIGNATURE
-    if signature != SIGNATURE:
-        raise RequestError(
-            400, f"Serving signature name: {signature!r} not found"
-        )
     by_row = "instances" in body
     if by_row == ("inputs" in body):
         raise RequestError(
             400, "the body must have either 'instances' or 'inputs'"
         )
     given = body["instances"] if by_row else body["inputs"]
-    named = _of_rows(given, version) if by_row else _of_names(given, version)
-    tensors.check_names(named, version.inputs)
+    named = (
+        _of_rows(given, signature) if by_row else _of_names(given, signature)
+    )
+    tensors.check_names(named, signature.inputs)
     arrays = {
         name: tensors.as_array(named[name], tensor, max_rows)
-        for name, tensor in version.inputs.items()
+        for name, tensor in signature.inputs.items()
     }
     tensors.same_rows(arrays)
     return arrays, by_row
 
 
-def _of_rows(given: Any, version: Version) -> dict[str, Any]:
+def _of_rows(given: Any, signature: Signature) -> dict[str, Any]:
     if not isinstance(given, list) or not given:
         raise RequestError(400, "'instances' must be a list of at least one")
     if not isinstance(given[0], dict):
-        return {_only_input(version): given}
+        return {_only_input(signature): given}
     for instance in given:
         if not isinstance(instance, dict):
             raise RequestError(
                 400, "'instances' must be objects, or values, all alike"
             )
-        tensors.check_names(instance, version.inputs)
+        tensors.check_names(instance, signature.inputs)
     return {
-        name: [instance[name] for instance in given] for name in version.inputs
+        name: [instance[name] for instance in given]
+        for name in signature.inputs
     }
 
 
-def _of_names(given: Any, version: Version) -> dict[str, Any]:
+def _of_names(given: Any, signature: Signature) -> dict[str, Any]:
     if isinstance(given, dict):
         return given
-    return {_only_input(version): given}
+    return {_only_input(signature): given}
 
 
-def _only_input(version: Version) -> str:
-    if len(version.inputs) != 1:
-        raise RequestError(400, f"name the inputs: {', '.join(version.inputs)}")
-    return next(iter(version.inputs))
+def _only_input(signature: Signature) -> str:
+    if len(signature.inputs) != 1:
+        raise RequestError(
+            400, f"name the inputs: {', '.join(signature.inputs)}"
+        )
+    return next(iter(signature.inputs))
 
 
 def _by_row(outputs: Mapping[str, np.ndarray]):
