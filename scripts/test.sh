@@ -7,4 +7,5 @@ scripts/setup.sh '[dev]'
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
 .venv/bin/mypy
-.venv/bin/pytest "$@"
+# Most of the time goes into tracing graphs, which takes one core of a process.
+.venv/bin/pytest --numprocesses=2 --dist=loadfile "$@"

@@ -74,6 +74,34 @@ def test_minimal_accuracy_is_that_of_the_weakest_norm(tmp_path):
         fill(expression, tmp_path)
 
 
+def test_an_adversarial_counts_in_every_norm(tmp_path):
+    table = records(
+        ("dim", "l2_bim", "l2", [2.0, 1.0, np.inf, 0.0]),
+        ("dim", "l1_bim", "l1", [5.0, 5.0, 5.0, 0.0]),
+        ("dim", "l1_bim_another_start", "l1", [0.5, 0.5, 0.5, 0.0]),
+    ).to_pylist()
+    others = {
+        # In the norm that the attack does not look at.
+        "l2_bim": ("distance_l1", [4.0, 9.0, np.inf, 0.0]),
+        "l1_bim": ("distance_l2", [1.2, 1.2, 1.2, 0.0]),
+        "l1_bim_another_start": ("distance_l2", [0.1, 0.1, 0.1, 0.0]),
+    }
+    for row in table:
+        name, values = others[row["attack"]]
+        row[name] = values[row["sample"] - table[0]["sample"]]
+        row["distance_linf"] = row["distance_l0"] = np.inf
+        if row["attack"].endswith("another_start"):
+            row["preset"] = results.PROBE
+    found = fill(
+        "{{ across_norms('dim') }}",
+        tmp_path,
+        pa.Table.from_pylist(table, results.SCHEMA),
+    )
+    assert found.splitlines()[2:] == [
+        "| `dim` | 0%, 1.1 | 100%, inf | 100%, inf | 0%, 4.5 |"
+    ]
+
+
 def test_a_summary_has_the_paper_s_values_in_brackets(tmp_path):
     bounds = {"l2": 2.0, "linf": 0.2, "l0": 13.0, "l1": 9.0}
     table = records(

@@ -131,3 +131,28 @@ def test_the_summary_is_that_of_the_records_and_in_the_readme(numbers):
             check(float(median), numbers, model, f"All {title}, median")
         accuracy = re.match(r"(\d+)%", least)[1]
         check(float(accuracy), numbers, model, "Minimal accuracy")
+
+
+def test_adversarials_count_in_every_norm():
+    least = collections.defaultdict(lambda: math.inf)
+    columns = [f"distance_{norm}" for norm in THRESHOLDS]
+    for path in RECORDS.rglob("*.parquet"):
+        names = ["model", "sample", "preset", *columns]
+        for row in pq.read_table(path, columns=names).to_pylist():
+            if row["preset"] != "probe":
+                for norm, column in zip(THRESHOLDS, columns, strict=True):
+                    key = row["model"], norm, row["sample"]
+                    least[key] = min(least[key], row[column])
+    header = r"^\|  \| L2 \| Linf \| L0 \| L1 \|\n.*\n((?:\|.*\n)+)"
+    (rows,) = re.findall(header, PAGE, re.MULTILINE)
+    lines = rows.splitlines()
+    assert len(lines) == 10
+    for line in lines:
+        model, *cells = (part.strip(" `") for part in line.split("|")[1:-1])
+        for norm, cell in zip(THRESHOLDS, cells, strict=True):
+            own = [d for key, d in least.items() if key[:2] == (model, norm)]
+            limit = THRESHOLDS[norm] * (1 + 1e-6)
+            robust = sum(distance > limit for distance in own) / len(own)
+            assert cell.startswith(f"{robust:.0%}, ")
+            median = float(cell.partition(", ")[2])
+            assert math.isclose(median, statistics.median(own), rel_tol=0.051)

@@ -3,6 +3,7 @@
 A template is Jinja's, and calls these:
 
     {{ summary("dim", "cnn") }}     the least of each norm, a row for each model
+    {{ across_norms("dim") }}       the same, an adversarial counts in all norms
     {{ table("dim", "cnn") }}       the paper's rows, the paper's values beside
     {{ every_attack("dim") }}       the same with a row for every attack
     {{ departures(0.1) }}           accuracies that far from the paper's
@@ -74,8 +75,8 @@ def fill(
         undefined=jinja2.StrictUndefined, keep_trailing_newline=True
     )
     names = (
-        *("summary", "table", "every_attack", "departures", "closest"),
-        *("narrowing", "costs", "diagnostics"),
+        *("summary", "across_norms", "table", "every_attack", "departures"),
+        *("closest", "narrowing", "costs", "diagnostics"),
         *("accuracy", "median", "paper", "samples"),
     )
     environment.globals |= {name: getattr(numbers, name) for name in names}
@@ -107,6 +108,8 @@ class _Numbers:
         for norm in tables.TITLES:
             for cell in statistics.closest_by_model(self.cells, norm):
                 self._cells[cell.attack, cell.model] = cell
+        for cell in statistics.closest_across_norms(records):
+            self._cells[cell.attack, cell.model] = cell
 
     def every_attack(self, *models: str) -> str:
         return to_markdown(self._rows(models))
@@ -119,6 +122,17 @@ class _Numbers:
             known = self._known(("minimal_accuracy",), model)
             least = self.accuracy("minimal_accuracy", model) + known
             rows.append((f"`{model}`", *texts, least))
+        return to_markdown(rows)
+
+    def across_norms(self, *models: str) -> str:
+        titles = tables.TITLES
+        rows: Rows = [("", *titles.values())]
+        for model in models:
+            texts = [
+                f"{self.accuracy(row, model)}, {self.median(row, model)}"
+                for row in (f"any_{norm}" for norm in titles)
+            ]
+            rows.append((f"`{model}`", *texts))
         return to_markdown(rows)
 
     def _least(self, row: str, model: str) -> str:

@@ -123,6 +123,35 @@ def closest_by_model(cells: list[Cell], norm: str) -> list[Cell]:
     return [closest(own, f"all_{norm}") for own in members.values()]
 
 
+def closest_across_norms(records: pa.Table) -> list[Cell]:
+    """For every model and norm, the attacks of all norms as one.
+
+    An adversarial has a distance in every norm, whichever its attack looks at.
+
+    Args:
+        records: of `evaluation.results`; those of probes are left out.
+
+    Returns:
+        Cells called `any_<norm>`.
+    """
+    own = records.filter(_is_probe(records, pc.not_equal))
+    wanted = [(f"distance_{norm}", "min") for norm in THRESHOLDS]
+    least = own.group_by(["model", "sample"], use_threads=False)
+    least = least.aggregate(wanted).sort_by("sample")
+    return [
+        Cell(
+            model,
+            f"any_{norm}",
+            norm,
+            rows["sample"].to_numpy(),
+            rows[f"distance_{norm}_min"].to_numpy(),
+        )
+        for model in least["model"].unique().to_pylist()
+        for rows in [least.filter(pc.field("model") == model)]
+        for norm in THRESHOLDS
+    ]
+
+
 def robust_accuracy(cell: Cell) -> Estimate:
     """Share of samples without an adversarial within the norm's threshold.
 
