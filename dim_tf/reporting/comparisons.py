@@ -31,10 +31,11 @@ def departures_table(
         what foolbox finds beside us, that the paper's is within our interval,
         or the attack that a minimum is mostly of.
     """
+    # Of several races the one on the most images.
     rivals = {
         (model, row["attack"]): row
         for model, rows in compared.items()
-        for row in rows
+        for row in sorted(rows, key=lambda row: row["batch_size"])
     }
     rows: Rows = [("model", "attack", "ours", "paper", "difference", "checked")]
     for norm in tables.TITLES:
