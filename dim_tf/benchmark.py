@@ -162,8 +162,8 @@ def _print_loads(settings: BenchmarkConfig) -> None:
     saving.export(models.load_outputs(folder), card, folder)
     name = folder.name
     table = rich.table.Table(
-        *("signature", "clients", "answers", "errors", "answers/s"),
-        *("relative", "median ms", "99 % ms", "server MB"),
+        *("signature", "clients", "answers", "errors", "per s", "ratio"),
+        *("median ms", "99 % ms", "MB"),
     )
     with service.serving(folder.parent, name) as port:
         for signature in ("serving_default", "scores"):
