@@ -135,7 +135,7 @@ def export(
 
     The signature `serving_default` takes `images` and returns every output of
     the model and `label`, the int64 argmax of `scores`; `scores` returns these
-    two alone, a hundredth of the answer of DIM. If the newest version
+    two alone, less than a hundredth of the answer of DIM. If the newest version
     has this very card already, it is returned as it is.
 
     Args:
