@@ -2,6 +2,7 @@ import foolbox
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from dim_tf import attacks
 from dim_tf import data
@@ -127,6 +128,22 @@ def test_no_agreement_makes_an_adversarial_of_what_is_none():
     _, trial = asked(attack, [0.25], limit=790.0, view_limit=200.0)
     assert np.isinf(trial.distances).all()
     np.testing.assert_array_equal(trial.adversarials, trial.examples.images)
+
+
+def test_an_attack_that_answers_as_before_is_not_asked_again():
+    asks = []
+
+    class Gives(attacks.L2DeepFoolAttack):
+        def __call__(self, model, inputs, criterion, *, epsilons):
+            asks.append(len(inputs))
+            # The darker image turns white, the other one stays.
+            found = np.where(inputs < 0.3, 1.0, inputs).astype(np.float32)
+            return tf.constant(found), None, None
+
+    _, trial = asked(Gives(), [0.25, 0.35], limit=790.0, view_limit=200.0)
+    assert np.isinf(trial.distances).all()
+    # At first, and once more with what the answers taught.
+    assert asks == [2, 2]
 
 
 def test_a_search_that_is_not_moved_keeps_its_pixels():

@@ -103,8 +103,8 @@ def _agreeing(trial, raw, attack, fmodel) -> np.ndarray:
     """
     raw = raw.copy()
     images, labels = trial.examples.images, trial.examples.labels
+    left = np.flatnonzero(np.isinf(trial.distances))
     for _ in range(_AGREEMENTS):
-        left = np.flatnonzero(np.isinf(trial.distances))
         if not len(left):
             break
         seen, real = (
@@ -115,9 +115,13 @@ def _agreeing(trial, raw, attack, fmodel) -> np.ndarray:
             )
         )
         criterion = MarginMisclassification(labels[left], seen - real)
+        before = raw[left]
         raw[left] = attack(fmodel, images[left], criterion, epsilons=None)[0]
         trial.consider(raw[left], left, push=True)
         _go_farther(trial, raw)
+        # The same answer again has nothing more to teach.
+        moved = (raw[left] != before).any((1, 2, 3))
+        left = left[moved & np.isinf(trial.distances[left])]
     return raw
 
 
