@@ -10,7 +10,7 @@ from dim_tf.attacks.suite import PAPER
 from dim_tf.evaluation import results
 
 SAMPLES = 1000
-# Twice what it takes on two idle cores: machines differ, and CI's are busy.
+# Over twice what two idle cores take: machines differ, and CI's are busy.
 SECONDS, KILOBYTES = 45, 2_000_000
 # A process's peak memory is at least that of the one that started it, which
 # therefore is a small one and not the tests'.

@@ -5,6 +5,23 @@ import foolbox
 import numpy as np
 
 
+def others(scores, labels) -> np.ndarray:
+    """Scores but those of the labels, which are minus infinity."""
+    own = np.arange(scores.shape[1]) == np.reshape(labels, (-1, 1))
+    return np.where(own, -np.inf, scores)
+
+
+def lead(scores, labels) -> np.ndarray:
+    """How far the best other class is ahead of the label: positive if fooled.
+
+    Args:
+        scores: float32 `(n, classes)`.
+        labels: int64 `(n,)`.
+    """
+    own = np.take_along_axis(scores, np.reshape(labels, (-1, 1)), 1)[:, 0]
+    return others(scores, labels).max(axis=1) - own
+
+
 class MarginMisclassification(foolbox.criteria.Misclassification):
     """Another class leads the label by more than a margin.
 
@@ -36,8 +53,5 @@ class MarginMisclassification(foolbox.criteria.Misclassification):
     def __call__(self, perturbed, outputs):
         del perturbed
         scores, restore = eagerpy.astensor_(outputs)
-        leads = np.array(scores.numpy(), np.float32)
-        own = np.arange(len(leads)), self.labels.numpy()
-        label = leads[own] + self.margins
-        leads[own] = -np.inf
-        return restore(eagerpy.from_numpy(scores, leads.max(axis=1) > label))
+        leads = lead(scores.numpy(), self.labels.numpy())
+        return restore(eagerpy.from_numpy(scores, leads > self.margins))

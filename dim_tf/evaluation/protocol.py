@@ -9,6 +9,8 @@ import tensorflow as tf
 
 from dim_tf import data
 from dim_tf import metrics
+from dim_tf.attacks.criteria import lead
+from dim_tf.attacks.criteria import others
 from dim_tf.evaluation.distances import distances
 
 # Rounding of float32 that a distance may exceed an epsilon by.
@@ -131,29 +133,12 @@ class Trial:
         return fooled
 
 
-def _others(scores, labels) -> np.ndarray:
-    """Scores but those of the labels, which are minus infinity."""
-    own = np.arange(scores.shape[1]) == np.reshape(labels, (-1, 1))
-    return np.where(own, -np.inf, scores)
-
-
-def lead(scores, labels) -> np.ndarray:
-    """How far the best other class is ahead of the label: positive if fooled.
-
-    Args:
-        scores: float32 `(n, classes)`.
-        labels: int64 `(n,)`.
-    """
-    own = np.take_along_axis(scores, np.reshape(labels, (-1, 1)), 1)[:, 0]
-    return _others(scores, labels).max(axis=1) - own
-
-
 def _fooled(model, images, labels) -> tuple[np.ndarray, np.ndarray]:
     """What the model takes images for, and whether that is surely wrong."""
     scores = metrics.outputs(model, images, "scores")
     sure = lead(scores, labels) > _LEAD * np.abs(scores).max(axis=1)
     fooled = sure & np.isfinite(scores).all(axis=1)
-    return _others(scores, labels).argmax(axis=1), fooled
+    return others(scores, labels).argmax(axis=1), fooled
 
 
 def _checked(answers) -> np.ndarray:

@@ -16,11 +16,11 @@ import tensorflow as tf
 from dim_tf import metrics
 from dim_tf.attacks import MarginMisclassification
 from dim_tf.attacks.adaptor import FixedEpsilon
+from dim_tf.attacks.criteria import lead
 from dim_tf.attacks.norms import NORMS
 from dim_tf.attacks.suite import AttackSpec
 from dim_tf.evaluation.distances import distances
 from dim_tf.evaluation.protocol import Trial
-from dim_tf.evaluation.protocol import lead
 
 _ATTACK_HALVINGS = 6
 # Moving an image costs a single forward pass.
