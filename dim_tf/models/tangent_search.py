@@ -35,12 +35,14 @@ class TangentSearch(latent_search.LatentSearch):
 
     def build(self, input_shape):
         super().build(input_shape)
-        shape = (None, self.classes, self.latent_units)
+        latents = tf.TensorSpec(
+            (None, self.classes, self.latent_units), tf.float32
+        )
         # Traced here, as nothing is differentiated where it will be called:
         # `init_scope` stops all recording.
-        self._tangents_of = tf.function(
-            self._tangents_at
-        ).get_concrete_function(tf.TensorSpec(shape, tf.float32))
+        self._tangents_along = tf.function(
+            self._derivatives
+        ).get_concrete_function(latents, latents)
 
     def _refresh(self) -> bool:
         if not super()._refresh():
@@ -48,7 +50,11 @@ class TangentSearch(latent_search.LatentSearch):
         identity = tf.eye(self.latent_units)
         damping = self.divergence_weight / 2 + _DAMPING
         for rows, latents in self._prior_batches():
-            found = self._tangents_of(latents)
+            along = [
+                self._tangents_along(latents, tf.zeros_like(latents) + unit)
+                for unit in identity
+            ]
+            found = tf.transpose(tf.stack(along, 2), (1, 0, 2, 3))
             curvatures = tf.matmul(found, found, transpose_b=True)
             self._tangents[:, rows].assign(found)
             self._inverses[:, rows].assign(
@@ -56,16 +62,11 @@ class TangentSearch(latent_search.LatentSearch):
             )
         return True
 
-    def _tangents_at(self, latents):
-        """`(classes, n, units, pixels)`, of latents `(n, classes, units)`."""
-        found = []
-        for unit in range(self.latent_units):
-            direction = tf.one_hot(unit, self.latent_units)
-            direction = tf.broadcast_to(direction, tf.shape(latents))
-            with tf.autodiff.ForwardAccumulator(latents, direction) as forward:
-                decoded = self._flat(self.decoder(latents, training=False))
-                found.append(forward.jvp(decoded))
-        return tf.transpose(tf.stack(found, 2), (1, 0, 2, 3))
+    def _derivatives(self, latents, directions):
+        """`(n, classes, pixels)`, at latents `(n, classes, units)`."""
+        with tf.autodiff.ForwardAccumulator(latents, directions) as forward:
+            decoded = self._flat(self.decoder(latents, training=False))
+            return forward.jvp(decoded)
 
     def _search(self, images):
         best = self._best_samples(images)
