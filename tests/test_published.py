@@ -22,6 +22,8 @@ if not (ROOT / "docs" / "RESULTS.md").exists():
     pytest.skip("the page is not published yet", allow_module_level=True)
 PAGE = (ROOT / "docs" / "RESULTS.md").read_text()
 THRESHOLDS = {"l2": 1.5, "linf": 0.3, "l0": 12.0, "l1": 8.0}
+# With the bounds of its interval.
+NUMBER = r"([\d.]+|inf)%? \[([\d.]+|inf)%?, ([\d.]+|inf)%?\]"
 TITLES = {"l2": "L2", "linf": "Linf", "l0": "L0", "l1": "L1"}
 
 
@@ -64,7 +66,7 @@ def distances():
 
 
 def page_cells():
-    """Yields model, row and the first number of every cell of accuracies."""
+    """Yields model, row, and number and interval of every cell with one."""
     for block in re.findall(r"(?:^\|.*\n)+", PAGE, re.MULTILINE):
         header, _, *lines = (
             [cell.strip(" `*") for cell in line.strip("| \n").split(" | ")]
@@ -72,9 +74,9 @@ def page_cells():
         )
         for row, *cells in lines:
             for model, cell in zip(header[-len(cells) :], cells, strict=True):
-                number = re.match(r"([\d.]+|inf)(%?) \[", cell)
-                if number:
-                    yield model, row, float(number[1])
+                found = re.match(NUMBER, cell)
+                if found:
+                    yield model, row, *map(float, found.groups())
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +113,7 @@ def check(number, numbers, model, row):
 
 def test_numbers_are_those_of_the_records(numbers):
     known = [cell for cell in page_cells() if cell[:2] in numbers]
-    for model, row, number in known:
+    for model, row, number, _, _ in known:
         check(number, numbers, model, row)
     assert len(known) > 40 * 10
 
@@ -156,3 +158,25 @@ def test_adversarials_count_in_every_norm():
             assert cell.startswith(f"{robust:.0%}, ")
             median = float(cell.partition(", ")[2])
             assert math.isclose(median, statistics.median(own), rel_tol=0.051)
+
+
+def test_intervals_are_as_the_reading_says():
+    """Where this fails, the words of the template are to be changed."""
+    found = {
+        (row, model): (lower, upper)
+        for model, row, _, lower, upper in page_cells()
+    }
+
+    def apart(row, less, more):
+        return found[row, less][1] < found[row, more][0]
+
+    row = "All L2, accuracy"
+    assert apart(row, "im", "dim")
+    assert apart(row, "single_im", "dn_single_im")
+    for single, ten in (("dn_single_im", "dim"), ("single_im", "im")):
+        assert not apart(row, single, ten)
+        assert not apart(row, ten, single)
+    row = "Minimal accuracy"
+    others = {model for _, model in found} - {"bi_dim"}
+    decided = {model for model in others if apart(row, model, "bi_dim")}
+    assert others - decided == {"abs", "bi_abs"}
