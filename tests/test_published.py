@@ -177,6 +177,7 @@ def test_intervals_are_as_the_reading_says():
         assert not apart(row, single, ten)
         assert not apart(row, ten, single)
     row = "Minimal accuracy"
-    others = {model for _, model in found} - {"bi_dim"}
+    others = {model for of, model in found if of == row} - {"bi_dim"}
+    assert len(others) == 9
     decided = {model for model in others if apart(row, model, "bi_dim")}
     assert others - decided == {"abs", "bi_abs"}
