@@ -132,9 +132,8 @@ async def _ask_all(port, request, clients, end) -> tuple[list[float], int]:
 async def _ask(port, request, end) -> tuple[list[float], int]:
     """Latencies of the answers, and how many requests had none.
 
-    A client of its own, as cheap as can be: it shares the cores with the
-    service, and what a general one does for a request takes longer than this
-    service does.
+    A client that does no more than it must, as it shares the cores with the
+    service.
     """
     latencies, errors = [], 0
     while time.monotonic() < end:
