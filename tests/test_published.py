@@ -135,6 +135,25 @@ def test_the_summary_is_that_of_the_records_and_in_the_readme(numbers):
         check(float(accuracy), numbers, model, "Minimal accuracy")
 
 
+def test_the_readme_says_how_many_images():
+    samples = collections.defaultdict(set)
+    for model, _, sample in distances():
+        samples[model].add(sample)
+    counts = {model: len(found) for model, found in samples.items()}
+    rest = {
+        count
+        for model, count in counts.items()
+        if model not in ("madry", "abs", "bi_abs")
+    }
+    text = " ".join((ROOT / "README.md").read_text().split())
+    assert rest == {counts["dim"]}
+    assert counts["bi_abs"] == counts["abs"]
+    assert (
+        f"on {counts['dim']} test images (Madry on {counts['madry']}, ABS and "
+        f"biABS on {counts['abs']})"
+    ) in text
+
+
 def test_adversarials_count_in_every_norm():
     least = collections.defaultdict(lambda: math.inf)
     columns = [f"distance_{norm}" for norm in THRESHOLDS]
