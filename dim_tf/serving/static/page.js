@@ -61,6 +61,7 @@ const cursor = { x: 70, y: 40, down: false };
 let waiting = 0;
 
 function clearPad() {
+  clearTimeout(waiting);
   pen.fillStyle = "#000";
   pen.fillRect(0, 0, pad.width, pad.height);
 }
@@ -77,16 +78,23 @@ function stroke(from, to) {
   waiting = setTimeout(readPad, PAUSE);
 }
 
+// Answers may come out of order; only those about the newest image count.
+function newest() {
+  const ask = ++state.ask;
+  return () => ask === state.ask;
+}
+
 async function readPad() {
+  const isNewest = newest();
   const { data } = pen.getImageData(0, 0, pad.width, pad.height);
   const drawing = Array.from({ length: pad.height }, (_, y) =>
     Array.from({ length: pad.width }, (_, x) =>
       Math.round((100 * data[4 * (y * pad.width + x)]) / 255) / 100));
   try {
     const { image } = await call("/demo/digit", { drawing });
-    await show(image, null);
+    if (isNewest()) await show(image, null);
   } catch (error) {
-    say($("answers"), error.message, true);
+    if (isNewest()) say($("answers"), error.message, true);
   }
 }
 
@@ -161,7 +169,7 @@ async function offerSamples() {
 // --- 2. look ----------------------------------------------------------------
 
 async function show(image, label) {
-  const ask = ++state.ask;
+  const isNewest = newest();
   state.image = image;
   $("frames").hidden = true;
   say($("outcome"), "");
@@ -172,7 +180,7 @@ async function show(image, label) {
       const url = `/v1/models/${model}:predict`;
       return [model, (await call(url, { instances })).predictions[0]];
     }));
-    if (ask !== state.ask) return; // a newer image is already on its way
+    if (!isNewest()) return;
     const words = answers.map(
       ([model, { label: found }]) => `${NAMES[model]} says ${found}`);
     say($("answers"), `${words.join(", ")}.`);
@@ -180,7 +188,7 @@ async function show(image, label) {
     $("label").value = label ?? first.label;
     if (answers[0][0] === "dim") showClasses(first);
   } catch (error) {
-    say($("answers"), error.message, true);
+    if (isNewest()) say($("answers"), error.message, true);
   }
 }
 
