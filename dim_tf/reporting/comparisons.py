@@ -1,5 +1,6 @@
 """Attacks beside each other, beside the paper's and beside foolbox's."""
 
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
@@ -31,12 +32,6 @@ def departures_table(
         what foolbox finds beside us, that the paper's is within our interval,
         or the attack that a minimum is mostly of.
     """
-    # Of several races the one on the most images.
-    rivals = {
-        (model, row["attack"]): row
-        for model, rows in compared.items()
-        for row in sorted(rows, key=lambda row: row["batch_size"])
-    }
     rows: Rows = [("model", "attack", "ours", "paper", "difference", "checked")]
     for norm in tables.TITLES:
         own = [cell for cell in cells if cell.norm == norm]
@@ -45,7 +40,7 @@ def departures_table(
             ours = statistics.robust_accuracy(cell)
             if known is None or abs(ours.value - known) <= margin + 1e-9:
                 continue
-            rival = rivals.get((cell.model, cell.attack))
+            rival = _race(compared.get(cell.model, ()), cell)
             parts = [each for each in own if each.model == cell.model]
             rows.append(
                 (
@@ -58,6 +53,18 @@ def departures_table(
                 )
             )
     return rows
+
+
+def _race(rows: Iterable[dict[str, Any]], cell: Cell) -> dict[str, Any] | None:
+    """That of the cell's attack whose number of images is closest to its own.
+
+    Sweeps and races take the first images, so these are the most alike.
+    """
+    return min(
+        (row for row in rows if row["attack"] == cell.attack),
+        key=lambda row: abs(row["batch_size"] - len(cell.samples)),
+        default=None,
+    )
 
 
 def _side_by_side(row: dict[str, Any] | None) -> str:
