@@ -17,7 +17,8 @@ async def read_json(request: fastapi.Request, limits: Limits) -> dict[str, Any]:
         RequestError: 413, 408 or 400: it is too large, too slow or no object.
     """
     try:
-        body = await asyncio.wait_for(_read(request, limits), limits.seconds)
+        async with asyncio.timeout(limits.seconds):
+            body = await _read(request, limits)
     except TimeoutError as error:
         raise RequestError(
             408, f"no complete body within {limits.seconds:g} s"

@@ -73,9 +73,8 @@ class Models:
                 observe=lambda rows: self._observe(signature.model, rows),
             )
         try:
-            return await asyncio.wait_for(
-                self._batchers[signature].predict(inputs), self.limits.seconds
-            )
+            async with asyncio.timeout(self.limits.seconds):
+                return await self._batchers[signature].predict(inputs)
         except TimeoutError as error:
             raise RequestError(
                 504, f"no answer within {self.limits.seconds:g} s"
