@@ -8,5 +8,5 @@ scripts/setup.sh '[dev]'
 .venv/bin/ruff format --check .
 .venv/bin/mypy
 # Most of the time goes into tracing graphs, which takes one core of a process.
-# numba compiles foolbox's Brendel-Bethge attacks, longer than they then run.
+# Optimizing foolbox's solvers takes numba longer than it saves in these tests.
 NUMBA_OPT=0 .venv/bin/pytest --numprocesses=2 --dist=loadfile "$@"
