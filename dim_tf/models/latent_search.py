@@ -106,6 +106,7 @@ class LatentSearch(keras.layers.Layer):
         self._prior = normal[np.sort(likely_first[:kept])]
         self._pixels = math.prod(decoder.copy_output_shape)
         self._decodings = derived((self.classes, kept, self._pixels))
+        self._offsets = derived((self.classes, kept))
         self._decoded_with: list[np.ndarray] | None = None
         self._compiled_search = tf.function(self._search)
 
@@ -130,18 +131,23 @@ class LatentSearch(keras.layers.Layer):
         decode = tf.function(
             lambda latents: self._flat(self.decoder(latents, training=False))
         )
-        for rows, latents in self._prior_batches():
-            decoded = tf.transpose(decode(latents), (1, 0, 2))
-            self._decodings[:, rows].assign(decoded)
+        decodings = [decode(latents) for latents in self._prior_batches()]
+        # Assigned whole: of a variable that was assigned slice by slice,
+        # TensorFlow makes a copy whenever it is read.
+        self._decodings.assign(tf.transpose(tf.concat(decodings, 0), (1, 0, 2)))
+        sizes = tf.reduce_sum(tf.square(self._prior), 1)
+        self._offsets.assign(
+            tf.reduce_sum(tf.square(self._decodings), 2)
+            + self.divergence_weight / 2 * sizes
+        )
         self._decoded_with = weights
         return True
 
     def _prior_batches(self):
-        """Slices of the samples, and these `(n, classes, latent_units)`."""
+        """The samples in parts, `(n, classes, latent_units)`."""
         for first in range(0, len(self._prior), _DECODED_AT_ONCE):
             some = self._prior[first : first + _DECODED_AT_ONCE]
-            tiled = np.repeat(some[:, None], self.classes, 1)
-            yield slice(first, first + len(some)), tf.constant(tiled)
+            yield tf.constant(np.repeat(some[:, None], self.classes, 1))
 
     def _flat(self, images):
         """Images of every class as `(batch, classes, pixels)`."""
@@ -156,15 +162,10 @@ class LatentSearch(keras.layers.Layer):
     def _best_samples(self, images):
         """Rows of the samples that explain images best, `(batch, classes)`."""
         flat = tf.reshape(images, (tf.shape(images)[0], -1))
-        sizes = tf.reduce_sum(tf.square(self._prior), 1)
-        divergences = self.divergence_weight / 2 * sizes
-        best = []
-        for decodings in tf.unstack(self._decodings):
-            # Without |x|_2^2, which all samples share.
-            constant = tf.reduce_sum(tf.square(decodings), 1) + divergences
-            products = tf.matmul(flat, decodings, transpose_b=True)
-            best.append(tf.argmin(constant - 2 * products, 1, tf.int32))
-        return tf.stack(best, 1)
+        # Without |x|_2^2, which all samples share.
+        products = tf.matmul(flat[None], self._decodings, transpose_b=True)
+        bounds = self._offsets[:, None] - 2 * products
+        return tf.transpose(tf.argmin(bounds, 2, tf.int32))
 
     def _descend(self, images, latents):
         def descend(step, latents, means, squares):

@@ -49,17 +49,18 @@ class TangentSearch(latent_search.LatentSearch):
             return False
         identity = tf.eye(self.latent_units)
         damping = self.divergence_weight / 2 + _DAMPING
-        for rows, latents in self._prior_batches():
+        tangents, inverses = [], []
+        for latents in self._prior_batches():
             along = [
                 self._tangents_along(latents, tf.zeros_like(latents) + unit)
                 for unit in identity
             ]
             found = tf.transpose(tf.stack(along, 2), (1, 0, 2, 3))
             curvatures = tf.matmul(found, found, transpose_b=True)
-            self._tangents[:, rows].assign(found)
-            self._inverses[:, rows].assign(
-                tf.linalg.inv(curvatures + damping * identity)
-            )
+            tangents.append(found)
+            inverses.append(tf.linalg.inv(curvatures + damping * identity))
+        self._tangents.assign(tf.concat(tangents, 1))
+        self._inverses.assign(tf.concat(inverses, 1))
         return True
 
     def _derivatives(self, latents, directions):
@@ -94,6 +95,9 @@ class TangentSearch(latent_search.LatentSearch):
     def _of_samples(self, values, best):
         """Rows of `(classes, samples, ...)` for best `(batch, classes)`."""
         classes = tf.broadcast_to(tf.range(self.classes), tf.shape(best))
+        # Of a variable that was ever gathered from, TensorFlow makes a copy
+        # whenever it is read; of the tensor in it, it does not.
+        values = tf.convert_to_tensor(values)
         return tf.gather_nd(values, tf.stack((classes, best), 2))
 
     def _bounds(self, images, decoded, latents):
