@@ -11,6 +11,7 @@ import pathlib
 from collections.abc import Iterator
 from collections.abc import Sequence
 
+import filelock
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
@@ -153,7 +154,7 @@ def _prepared_builder(
         ) from error
     _check_features(builder, any_shape)
     if not builder.data_path.exists():
-        _prepare(builder, settings)
+        builder = _prepare(settings)
     if not builder.info.disable_shuffling:
         raise ValueError(
             f"{builder.data_path} was prepared in shuffled order, which loses "
@@ -182,7 +183,7 @@ def _check_features(builder, any_shape) -> None:
         )
 
 
-def _prepare(builder: tfds.core.DatasetBuilder, settings: DataConfig) -> None:
+def _prepare(settings: DataConfig) -> tfds.core.DatasetBuilder:
     manual_dir = settings.manual_dir or None
     if settings.dataset == "mnist":
         manual_dir = manual_dir or str(_MNIST_DIR)
@@ -193,17 +194,15 @@ def _prepare(builder: tfds.core.DatasetBuilder, settings: DataConfig) -> None:
                     f"missing MNIST file {path}; restore it with "
                     "`git checkout data/mnist` or set --manual_dir"
                 )
-    # Keep the order of the original file: positions are the examples' names.
-    builder.info.as_proto.disable_shuffling = True
-    tfds.disable_progress_bar()
+    folder = pathlib.Path(settings.data_dir)
     try:
-        builder.download_and_prepare(
-            download_config=tfds.download.DownloadConfig(
-                manual_dir=manual_dir,
-                try_download_gcs=False,
-                force_checksums_validation=True,
-            )
-        )
+        folder.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(folder / ".lock"):
+            # Made here, to see what a process that was first has prepared.
+            builder = tfds.builder(settings.dataset, data_dir=folder)
+            if not builder.data_path.exists():
+                _download_and_prepare(builder, manual_dir)
+            return builder
     except tfds.download.download_manager.NonMatchingChecksumError as error:
         reason = " ".join(str(error).split())
         raise ValueError(
@@ -214,6 +213,19 @@ def _prepare(builder: tfds.core.DatasetBuilder, settings: DataConfig) -> None:
             f"could not prepare {settings.dataset}: {error}; check network and "
             "disk, or give the folder of the original files by --manual_dir"
         ) from error
+
+
+def _download_and_prepare(builder, manual_dir) -> None:
+    # Keep the order of the original file: positions are the examples' names.
+    builder.info.as_proto.disable_shuffling = True
+    tfds.disable_progress_bar()
+    builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(
+            manual_dir=manual_dir,
+            try_download_gcs=False,
+            force_checksums_validation=True,
+        )
+    )
 
 
 def training_batches(

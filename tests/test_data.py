@@ -1,4 +1,6 @@
+import concurrent.futures
 import dataclasses
+import functools
 import pathlib
 import shutil
 
@@ -91,6 +93,13 @@ def test_corrupted_file_then_restored(tiny_files, tmp_path):
         data.load(settings, "test")
     damaged.write_bytes(intact)
     assert len(data.load(settings, "test")) == 200
+
+
+def test_who_comes_second_waits_for_the_first(tiny_files, tmp_path):
+    load = functools.partial(data.load, fresh(tmp_path, tiny_files), "test")
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        first, second = (pool.submit(load) for _ in range(2))
+    np.testing.assert_array_equal(first.result().images, second.result().images)
 
 
 def test_missing_file_is_named(tiny_files, tmp_path):
