@@ -30,7 +30,7 @@ from dim_tf.attacks.flexible import Flexible
 from dim_tf.attacks.salt_and_pepper import SparseSaltAndPepper
 from dim_tf.benchmarking import pointwise
 from dim_tf.benchmarking import strength
-from dim_tf.benchmarking import timing
+from dim_tf.benchmarking.prices import PassPrices
 from dim_tf.evaluation import counting
 from dim_tf.evaluation import protocol
 
@@ -58,9 +58,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
 # To be asked for by name, as foolbox has but a like one, and runs it on NumPy.
 # Both run once, not ten times.
 ON_NUMPY = ("l0_pointwise_x10",)
-# Batches that a model's own price is measured at, and how often.
-_PRICED_BATCHES = (100, 250, 500, 1000, 2000)
-_PRICING_ROUNDS = 5
 _SEEDS = 5
 
 
@@ -274,56 +271,6 @@ def _count(call: Callable, subject: Subject) -> dict[str, int]:
     return {"forwards": forwards, "backwards": backwards}
 
 
-class PassPrices:
-    """What a compiled forward and backward pass cost, for one image each.
-
-    An attack's passes at these prices are the floor under its seconds. They are
-    those of the cheapest of the batch sizes that attacks use: ours stack
-    epsilons or draws, and split what is large.
-
-    Args:
-        subject: whose model is priced, on its images.
-        jit_compile: whether XLA compiles the passes.
-    """
-
-    def __init__(self, subject: Subject, jit_compile: bool):
-        model = subject.classifier
-
-        def gradient(images):
-            with tf.GradientTape() as tape:
-                tape.watch(images)
-                total = tf.reduce_sum(tf.square(model(images)))
-            return tape.gradient(total, images)
-
-        self._calls = {}
-        for function in (model, gradient):
-            for size in _PRICED_BATCHES:
-                shape = size, *subject.examples.images.shape[1:]
-                images = tf.constant(np.resize(subject.examples.images, shape))
-                graph = tf.function(function, jit_compile=jit_compile)
-                run = graph.get_concrete_function(images)
-                self._calls[function, size] = functools.partial(
-                    _run, run, images
-                )
-        self._functions = model, gradient
-
-    def measure(self) -> tuple[float, float]:
-        """Seconds of a forward and of a backward pass, at this moment."""
-        seconds = timing.interleaved(self._calls, _PRICING_ROUNDS)
-        forward, both = (
-            min(
-                float(np.median(seconds[function, size])) / size
-                for size in _PRICED_BATCHES
-            )
-            for function in self._functions
-        )
-        return forward, max(both - forward, 0.0)
-
-
-def _run(graph: Callable, images: tf.Tensor) -> np.ndarray:
-    return graph(images).numpy()  # blocks until it is there
-
-
 def fill(
     output: pathlib.Path,
     names: Iterable[str],
@@ -346,7 +293,9 @@ def fill(
     done = {(row["attack"], row["batch_size"]) for row in rows}
     batch_size = len(subject.examples)
     names = [name for name in names if (name, batch_size) not in done]
-    prices = PassPrices(subject, jit_compile)
+    prices = PassPrices(
+        subject.classifier, subject.examples.images, jit_compile
+    )
     for name in rich.progress.track(names, "comparing"):
         row = compare(
             name, subject, jit_compile=jit_compile, seconds_limit=seconds_limit
