@@ -24,9 +24,9 @@ from dim_tf import entry
 from dim_tf.attacks.suite import PRESETS
 from dim_tf.attacks.suite import AttackSpec
 from dim_tf.evaluation import executors
+from dim_tf.evaluation import planning
 from dim_tf.evaluation import probes
 from dim_tf.evaluation import progress
-from dim_tf.evaluation import sweep
 from dim_tf.evaluation import targets
 from dim_tf.models import foreign
 
@@ -176,7 +176,7 @@ def jobs_of(
     jobs = []
     kept = settings.num_adversarials
     for target in settings.targets:
-        shards = sweep.plan(
+        shards = planning.plan(
             results,
             _cells(target, settings, dataset),
             settings.num_examples,
@@ -193,9 +193,9 @@ def jobs_of(
     return jobs
 
 
-def _cells(target, settings, dataset) -> list[sweep.Cell]:
+def _cells(target, settings, dataset) -> list[planning.Cell]:
     cells = [
-        sweep.Cell(
+        planning.Cell(
             model=target.name,
             weights_digest=target.weights_digest,
             dataset=dataset,
@@ -226,7 +226,7 @@ def _load_examples(
             f"--num_examples must be at most {len(examples)}, the number of "
             f"images there are, got {settings.num_examples}"
         )
-    order = sweep.stratified(examples.labels)
+    order = planning.stratified(examples.labels)
     return examples.take(order[: settings.num_examples])
 
 

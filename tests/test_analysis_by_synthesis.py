@@ -13,6 +13,7 @@ from dim_tf import models
 from dim_tf import training
 from dim_tf.attacks import suite
 from dim_tf.benchmarking import synthesis
+from dim_tf.evaluation import planning
 from dim_tf.evaluation import sweep
 from dim_tf.models import analysis_by_synthesis
 from dim_tf.training import analysis_by_synthesis as recipes
@@ -142,7 +143,7 @@ def test_attacks_search_on_the_view_and_the_model_judges(small, images):
     labels = metrics.predictions(small, images)
     examples = data.Examples(images, labels, np.arange(len(images)))
     spec = suite.PAPER["l2_add_gauss"]
-    cell = sweep.Cell("abs", "", "", "paper", spec, 0, {"steps": 0})
+    cell = planning.Cell("abs", "", "", "paper", spec, 0, {"steps": 0})
     records = sweep.records(cell, small, examples, jit_compile=False)
     assert cell.fingerprint["search_view"] == {"steps": 0}
     hit = np.array(records["status"]) == "success"

@@ -15,8 +15,8 @@ import pytest
 from dim_tf import data
 from dim_tf.attacks.suite import PAPER
 from dim_tf.evaluation import executors
+from dim_tf.evaluation import planning
 from dim_tf.evaluation import results
-from dim_tf.evaluation import sweep
 from dim_tf.evaluation import targets
 
 CLASSES = 4
@@ -61,12 +61,12 @@ def examples(folder):
 def jobs(folder, name, size=4):
     target = targets.find(str(folder / "mine.keras"))
     cells = [
-        sweep.Cell(
+        planning.Cell(
             "mine", target.weights_digest, "x", "paper", PAPER[attack], 0
         )
         for attack in ATTACKS
     ]
-    shards = sweep.plan(folder / name, cells, COUNT, size)
+    shards = planning.plan(folder / name, cells, COUNT, size)
     return [executors.Job(target, shard) for shard in shards]
 
 

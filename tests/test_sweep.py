@@ -17,6 +17,7 @@ from dim_tf import metrics
 from dim_tf.attacks.adaptor import Minimization
 from dim_tf.attacks.adaptor import frozen
 from dim_tf.attacks.suite import AttackSpec
+from dim_tf.evaluation import planning
 from dim_tf.evaluation import results
 from dim_tf.evaluation import sweep
 from dim_tf.models import saving
@@ -67,7 +68,7 @@ def subject():
 def cell(attack, name="an_attack", **changes):
     spec = AttackSpec(name, "gradients", attack)
     return dataclasses.replace(
-        sweep.Cell("toy", "digest", "toys", "quick", spec, 0), **changes
+        planning.Cell("toy", "digest", "toys", "quick", spec, 0), **changes
     )
 
 
@@ -76,7 +77,7 @@ DDN = cell(attacks.DDNAttack(steps=20, schedule="cosine"), "l2_ddn")
 
 
 def run(folder, subject, cells=(BIM, DDN), count=COUNT, size=10):
-    shards = sweep.plan(folder, cells, count, size)
+    shards = planning.plan(folder, cells, count, size)
     for shard in shards:
         sweep.run_shard(shard, subject, jit_compile=False)
     return shards
@@ -101,7 +102,7 @@ def same(first, second):
 
 def test_every_beginning_has_all_classes_alike():
     labels = np.array([0, 0, 0, 1, 1, 2, 0, 2])
-    order = sweep.stratified(labels)
+    order = planning.stratified(labels)
     np.testing.assert_array_equal(labels[order], [0, 1, 2, 0, 1, 2, 0, 0])
     np.testing.assert_array_equal(order, [0, 3, 5, 1, 4, 7, 2, 6])
 
@@ -131,7 +132,7 @@ def test_a_record_says_what_it_is_of(subject):
 
 
 def test_as_many_adversarials_are_kept_as_asked_for(subject, tmp_path):
-    for shard in sweep.plan(tmp_path, [BIM], COUNT, 10, num_adversarials=15):
+    for shard in planning.plan(tmp_path, [BIM], COUNT, 10, num_adversarials=15):
         sweep.run_shard(shard, subject, jit_compile=False)
     rows = sorted(results.read(tmp_path).to_pylist(), key=lambda r: r["sample"])
     kept = [row["sample"] for row in rows if row["adversarial"]]
@@ -178,16 +179,16 @@ def test_what_is_there_is_not_made_again(subject, tmp_path):
 
 
 def test_speed_is_known_from_what_is_done(subject, tmp_path):
-    assert sweep.seconds_per_sample(tmp_path, "toy", "l2_bim") is None
+    assert planning.seconds_per_sample(tmp_path, "toy", "l2_bim") is None
     run(tmp_path, subject, [BIM])
     rows = results.read(tmp_path).to_pylist()
     mean = sum(row["seconds"] for row in rows) / COUNT
     known = [
-        sweep.seconds_per_sample(tmp_path, model, "l2_bim")
+        planning.seconds_per_sample(tmp_path, model, "l2_bim")
         for model in ("toy", "another")
     ]
     assert known == pytest.approx([mean, mean])
-    assert sweep.seconds_per_sample(tmp_path, "toy", "l2_ddn") is None
+    assert planning.seconds_per_sample(tmp_path, "toy", "l2_ddn") is None
 
 
 def test_killed_and_resumed_is_uninterrupted(subject, tmp_path, monkeypatch):
@@ -250,7 +251,7 @@ def test_records_of_something_else_are_refused(
 ):
     run(tmp_path, subject, [BIM])
     with pytest.raises(ValueError, match=named):
-        sweep.plan(tmp_path, [dataclasses.replace(BIM, **change)], COUNT, 10)
+        planning.plan(tmp_path, [dataclasses.replace(BIM, **change)], COUNT, 10)
 
 
 def test_a_separate_checker_confirms_the_records(subject, tmp_path):

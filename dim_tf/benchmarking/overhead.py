@@ -9,6 +9,7 @@ import keras
 
 from dim_tf import data
 from dim_tf.attacks.suite import AttackSpec
+from dim_tf.evaluation import planning
 from dim_tf.evaluation import results
 from dim_tf.evaluation import sweep
 
@@ -36,12 +37,12 @@ def shares(
     found = {}
     with tempfile.TemporaryDirectory() as scratch:
         for spec in specs:
-            cell = sweep.Cell(model.name, "", "", "overhead", spec, seed=0)
+            cell = planning.Cell(model.name, "", "", "overhead", spec, seed=0)
             positions = range(len(examples))
             for _ in range(2):
                 place = pathlib.Path(tempfile.mkdtemp(dir=scratch))
                 path = results.shard_path(place, positions)
-                shard = sweep.Shard(cell, path, positions)
+                shard = planning.Shard(cell, path, positions)
                 started = time.perf_counter()
                 sweep.run_shard(shard, subject, jit_compile=jit_compile)
                 seconds = time.perf_counter() - started

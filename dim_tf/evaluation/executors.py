@@ -14,6 +14,7 @@ import keras
 import tensorflow as tf
 
 from dim_tf import data
+from dim_tf.evaluation import planning
 from dim_tf.evaluation import sweep
 from dim_tf.evaluation import targets
 from dim_tf.models import latent_search
@@ -27,7 +28,7 @@ class Job:
     """A shard, and the model that it is of."""
 
     target: targets.Target
-    shard: sweep.Shard
+    shard: planning.Shard
 
 
 @dataclasses.dataclass(frozen=True)

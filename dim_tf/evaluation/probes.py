@@ -11,7 +11,7 @@ import dataclasses
 from dim_tf.attacks import suite
 from dim_tf.attacks.gradient_descent import GradientDescent
 from dim_tf.evaluation import results
-from dim_tf.evaluation.sweep import Cell
+from dim_tf.evaluation.planning import Cell
 
 
 def probes(cell: Cell) -> list[Cell]:

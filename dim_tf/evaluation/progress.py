@@ -8,7 +8,7 @@ import rich.console
 import rich.progress
 import rich.table
 
-from dim_tf.evaluation import sweep
+from dim_tf.evaluation import planning
 from dim_tf.evaluation.executors import Done
 from dim_tf.evaluation.executors import Job
 
@@ -61,7 +61,7 @@ def follow(
 def _expectation(job: Job, results: pathlib.Path) -> str:
     """What is being done, and how long it should take."""
     cell = job.shard.cell
-    speed = sweep.seconds_per_sample(results, cell.model, cell.spec.name)
+    speed = planning.seconds_per_sample(results, cell.model, cell.spec.name)
     text = f"{cell.model} {cell.spec.name}"
     if speed is not None:
         text += f", about {speed * len(job.shard.positions):.0f} s"
@@ -88,7 +88,7 @@ def plan_table(
         cell = job.target.name, job.shard.cell.spec.name
         sizes.setdefault(cell, []).append(len(job.shard.positions))
     for (model, attack), own in sizes.items():
-        speed = sweep.seconds_per_sample(results, model, attack)
+        speed = planning.seconds_per_sample(results, model, attack)
         # Known only from samples that are done.
         left = "?" if speed is None else f"{speed * sum(own) / 60:.1f}"
         table.add_row(model, attack, str(sum(own)), str(len(own)), left)

@@ -1,0 +1,162 @@
+"""What there is to attack, cut into files, and what of it is left to do.
+
+A cell is a model and an attack; a shard is some of its samples, and a file.
+What has a file is not made again, so that a run that was killed goes on where
+it was, and a run with more samples adds to one with fewer.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Mapping
+
+import numpy as np
+
+from dim_tf.attacks.suite import AttackSpec
+from dim_tf.evaluation import results
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """An attack on a model.
+
+    Attributes:
+        model: name of the model.
+        weights_digest: of its weights.
+        dataset: name of the images' data set.
+        preset: of the suite that the attack is from, or `results.PROBE`.
+        spec: the attack.
+        seed: of everything random.
+        search_view: of the model, which the attack searches on; empty: the
+            model itself.
+    """
+
+    model: str
+    weights_digest: str
+    dataset: str
+    preset: str
+    spec: AttackSpec
+    seed: int
+    search_view: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> results.Fingerprint:
+        """What a shard's records depend on."""
+        return {
+            "weights_digest": self.weights_digest,
+            "dataset": self.dataset,
+            "attack": repr(self.spec.attack),
+            "repeats": self.spec.repeats,
+            "epsilons": list(self.spec.epsilons),
+            "seed": self.seed,
+            "search_view": dict(self.search_view),
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """Some samples of a cell, and the file that their records go to.
+
+    Attributes:
+        cell: the attack, and the model.
+        path: of the file.
+        positions: of the samples, in the order in which they are attacked.
+        num_adversarials: positions below this keep their adversarials; None:
+            all do.
+    """
+
+    cell: Cell
+    path: pathlib.Path
+    positions: range
+    num_adversarials: int | None = None
+
+
+def stratified(labels: np.ndarray) -> np.ndarray:
+    """An order of samples in which every beginning has all classes alike.
+
+    Args:
+        labels: int64 `(n,)`.
+
+    Returns:
+        int64 `(n,)` positions: the first sample of every class, then the
+        second of every class, and so on. The first 100 are among the first
+        1000.
+    """
+    ranks = np.empty(len(labels), np.int64)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        ranks[members] = np.arange(len(members))
+    return np.lexsort((labels, ranks))
+
+
+def plan(
+    folder: pathlib.Path,
+    cells: Iterable[Cell],
+    num_examples: int,
+    shard_size: int,
+    num_adversarials: int | None = None,
+) -> list[Shard]:
+    """The shards that are still to be made, cell by cell.
+
+    Args:
+        folder: of the results.
+        cells: to make.
+        num_examples: samples of each cell.
+        shard_size: samples of a shard at most.
+        num_adversarials: of the shards.
+
+    Raises:
+        ValueError: a shard that is there is damaged or was made with something
+            else; names both.
+    """
+    missing = []
+    for cell in cells:
+        place = folder / cell.model / cell.spec.name
+        done: set[int] = set()
+        for path, positions in results.shards(place):
+            results.check_fingerprint(path, cell.fingerprint)
+            done.update(positions)
+        for positions in _gaps(done, num_examples, shard_size):
+            path = results.shard_path(place, positions)
+            missing.append(Shard(cell, path, positions, num_adversarials))
+    return missing
+
+
+def _gaps(done: set[int], count: int, size: int) -> Iterator[range]:
+    """What is not done, cut at every multiple of the size."""
+    for first in range(0, count, size):
+        start = None
+        for position in range(first, min(first + size, count) + 1):
+            end = position == min(first + size, count)
+            if start is not None and (end or position in done):
+                yield range(start, position)
+                start = None
+            elif start is None and not end and position not in done:
+                start = position
+
+
+def seconds_per_sample(
+    folder: pathlib.Path, model: str, attack: str
+) -> float | None:
+    """What a sample has cost so far, with this model or else with others.
+
+    Args:
+        folder: of the results.
+        model: name of the model.
+        attack: name of the attack.
+
+    Returns:
+        Seconds; None where nothing is known of the attack.
+    """
+    own = folder / model / attack
+    others = sorted(folder.glob(f"*/{attack}"))
+    for places in ([own], others):
+        seconds = [
+            results.read(place, ["seconds"])["seconds"].to_numpy()
+            for place in places
+            if any(results.shards(place))
+        ]
+        if seconds:
+            return float(np.concatenate(seconds).mean())
+    return None
