@@ -87,6 +87,11 @@ class EvaluateConfig:
         "Also run gradient descent with twice the steps, from another start "
         "and at the threshold alone, for the report's diagnostics.",
     )
+    refine: bool = config.setting(
+        False,
+        "Also try every adversarial with its pixels as close to the image as a "
+        "model that binarizes half-way between black and white cannot tell.",
+    )
     executor: str = config.setting(
         "process",
         "Who attacks: this process, or workers of a Ray cluster.",
@@ -203,6 +208,7 @@ def _cells(target, settings, dataset) -> list[planning.Cell]:
             spec=spec,
             seed=settings.seed,
             search_view=target.search_view,
+            refined=settings.refine,
         )
         for spec in settings.attacks
     ]

@@ -26,6 +26,7 @@ from dim_tf.attacks.additive_noise import L2RepeatedAdditiveGaussianNoiseAttack
 from dim_tf.attacks.additive_noise import L2RepeatedAdditiveUniformNoiseAttack
 from dim_tf.attacks.additive_noise import LinfAdditiveUniformNoiseAttack
 from dim_tf.attacks.additive_noise import LinfRepeatedAdditiveUniformNoiseAttack
+from dim_tf.attacks.binarization import BinarizationRefinementAttack
 from dim_tf.attacks.blended_noise import LinearSearchBlendedUniformNoiseAttack
 from dim_tf.attacks.blur import GaussianBlurAttack
 from dim_tf.attacks.boundary import BoundaryAttack
@@ -79,6 +80,7 @@ MIFGSM = LinfMomentumIterativeFastGradientMethod
 PGD = LinfProjectedGradientDescentAttack
 
 __all__ = [
+    "BinarizationRefinementAttack",
     "BinarySearchContrastReductionAttack",
     "BoundaryAttack",
     "DDNAttack",

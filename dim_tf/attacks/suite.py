@@ -5,7 +5,8 @@
 paper's own list is lost with its appendix; this is the one that fits its
 counts and its references. `quick` is a reduced preset for a first look, and
 `extra` what else asks for nothing but a model. `DatasetAttack`, which has to be
-fed images first, is in none.
+fed images first, and `BinarizationRefinementAttack`, which refines what others
+find, are in none.
 """
 
 import dataclasses

@@ -13,8 +13,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from dim_tf.attacks import BinarizationRefinementAttack
 from dim_tf.attacks.suite import AttackSpec
 from dim_tf.evaluation import results
+
+# Of what is found on models that binarize their input.
+REFINEMENT = BinarizationRefinementAttack()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +34,7 @@ class Cell:
         seed: of everything random.
         search_view: of the model, which the attack searches on; empty: the
             model itself.
+        refined: whether `REFINEMENT` follows the attack.
     """
 
     model: str
@@ -39,6 +44,7 @@ class Cell:
     spec: AttackSpec
     seed: int
     search_view: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    refined: bool = False
 
     @property
     def fingerprint(self) -> results.Fingerprint:
@@ -51,6 +57,7 @@ class Cell:
             "epsilons": list(self.spec.epsilons),
             "seed": self.seed,
             "search_view": dict(self.search_view),
+            "refinement": repr(REFINEMENT) if self.refined else None,
         }
 
 

@@ -88,7 +88,9 @@ class Trial:
         self.predictions = examples.labels.copy()
         self.moved = np.zeros(len(examples), bool)
 
-    def consider(self, answers, rows=None, push: bool = False) -> np.ndarray:
+    def consider(
+        self, answers, rows=None, push: bool = False, ties: bool = False
+    ) -> np.ndarray:
         """Looks at answers of an attack, and keeps those that are closer.
 
         Args:
@@ -96,6 +98,7 @@ class Trial:
             rows: of the samples that they belong to, int `(k,)`; None: all.
             push: whether one that is not adversarial is also looked at a
                 little farther away, as much as rounding may have lost.
+            ties: whether one that is as close as the last is kept.
 
         Returns:
             bool `(k,)`, which answers are adversarial, pushed or not: finite
@@ -112,7 +115,7 @@ class Trial:
             tried = np.where(abs(tried - images) < TOLERANCE, images, tried)
         moved = (tried != images).any((1, 2, 3))
         self.moved[rows] |= moved
-        fooled = self._keep(rows, tried)
+        fooled = self._keep(rows, tried, ties)
         for factor in _PUSHES if push else ():
             left = np.flatnonzero(moved & ~fooled)
             if not len(left):
@@ -122,11 +125,12 @@ class Trial:
             fooled[left] = self._keep(rows[left], pushed)
         return fooled
 
-    def _keep(self, rows, tried):
+    def _keep(self, rows, tried, ties=False):
         images, labels = self.examples.images[rows], self.examples.labels[rows]
         predictions, fooled = _fooled(self.model, tried, labels)
         sizes = distances(self.norm, images, tried)
-        closer = fooled & (sizes < self.distances[rows])
+        known = self.distances[rows]
+        closer = fooled & ((sizes < known) | (ties & (sizes == known)))
         self.distances[rows[closer]] = sizes[closer]
         self.adversarials[rows[closer]] = tried[closer]
         self.predictions[rows[closer]] = predictions[closer]

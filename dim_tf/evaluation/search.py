@@ -8,6 +8,8 @@ is more than a shorter way in the same direction. If the attack ran on a cheaper
 view of the model, it ends at a boundary of the view. That of the model may lie
 farther along; where it does not, the attack runs again, and has to lead on the
 view by as much as the view was wrong.
+
+What is found may be refined in the end, by what is known of the model.
 """
 
 import numpy as np
@@ -79,6 +81,27 @@ def search(
         grid = _CLIP_FRACTIONS[:, None] * sizes
         _narrow(trial, clip, grid, _CLIP_HALVINGS)
     return np.full(len(images), np.nan)
+
+
+def refine(attack, fmodel, trial: Trial) -> None:
+    """Tries what an attack makes of the adversarials that a trial has.
+
+    Args:
+        attack: takes `starting_points`, and brings no pixel of them farther
+            from the image.
+        fmodel: foolbox model of the judge.
+        trial: judges, and keeps what is closer, be it in another norm.
+    """
+    rows = np.flatnonzero(np.isfinite(trial.distances))
+    if len(rows):
+        refined = attack(
+            fmodel,
+            trial.examples.images[rows],
+            trial.examples.labels[rows],
+            epsilons=None,
+            starting_points=trial.adversarials[rows],
+        )
+        trial.consider(refined[0], rows, ties=True)
 
 
 def _go_farther(trial, raw) -> None:

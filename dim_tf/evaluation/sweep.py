@@ -15,9 +15,11 @@ from dim_tf import models
 from dim_tf.evaluation import counting
 from dim_tf.evaluation import results
 from dim_tf.evaluation.distances import distances
+from dim_tf.evaluation.planning import REFINEMENT
 from dim_tf.evaluation.planning import Cell
 from dim_tf.evaluation.planning import Shard
 from dim_tf.evaluation.protocol import Trial
+from dim_tf.evaluation.search import refine
 from dim_tf.evaluation.search import search
 
 
@@ -136,6 +138,10 @@ def _attack(cell, model, examples, jit_compile) -> dict[str, Any]:
     epsilons = search(spec, attack, fmodel, trial, on_view=on_view)
     seconds = time.perf_counter() - started
     forwards, backwards = counter.take()
+    if cell.refined:
+        # The judge itself, since a view may see another boundary; like all
+        # judging, this is no cost of the attack.
+        refine(REFINEMENT, _counted(model)[1], trial)
     needs_start = spec.attack.supports_starting_points
     failure = np.where(needs_start & ~trial.moved, "no_start", "failed")
     return {
