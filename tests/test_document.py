@@ -261,3 +261,24 @@ def test_a_template_may_ask_other_records(tmp_path):
     with pytest.raises(ValueError, match="no records of l2_bim on cnn"):
         fill(template, tmp_path, more)
     assert fill(template, tmp_path) == "0% 0%"
+
+
+def test_a_gallery_may_be_of_other_records(tmp_path, monkeypatch):
+    others = tmp_path / "others"
+    columns = TABLE.slice(8, 4).to_pydict()
+    path = results.shard_path(others / "cnn" / "l2_bim", range(4))
+    results.write_shard(path, columns, {})
+    drawn = []
+    draw = document.figures.gallery
+    monkeypatch.setattr(
+        document.figures,
+        "gallery",
+        lambda shown, *rest: drawn.append(shown) or draw(shown, *rest),
+    )
+    folder = tmp_path / "results"
+    text = fill(f"{{{{ gallery('l2', '{others}') }}}}", folder, images={})
+    assert "(results/gallery_l2_others.png)" in text
+    assert np.array(Image.open(folder / "gallery_l2_others.png")).std() > 0
+    (shown,) = drawn
+    assert shown.keys() == {"cnn"}
+    assert [row["adversarial"] for row in shown["cnn"]] == 4 * [16 * [0.25]]

@@ -13,6 +13,7 @@ A template is Jinja's, and calls these:
     {{ diagnostics() }}             signs of masked gradients, in words
     {{ curves("l2") }}              a picture: accuracy over epsilon
     {{ gallery("l2") }}             a picture: the closest adversarials
+    {{ gallery("l2", "folder") }}   the same of other records
     {{ accuracy("all_l2", "dim") }}, {{ median("all_l2", "dim") }},
     {{ paper("all_l2_accuracy", "dim") }}, {{ samples("dim") }}
                                     numbers for sentences
@@ -22,6 +23,7 @@ A template is Jinja's, and calls these:
 so that no number is written by hand.
 """
 
+import functools
 import pathlib
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -68,6 +70,7 @@ def fill(
     Raises:
         ValueError: a name in the template is unknown, or as
             `tables.results_table`.
+        FileNotFoundError: a folder named in the template has no records.
     """
     numbers = _Numbers(records, compared or {}, allow_missing)
     drawing = _Pictures(records, numbers.cells, adversarials, pictures)
@@ -230,8 +233,11 @@ def _robust_accuracy(cell: Cell) -> float:
 
 def _other_numbers(folder: str) -> _Numbers:
     """Numbers of the records in a folder, whatever attacks they are of."""
-    found = results.read(pathlib.Path(folder), results.WITHOUT_IMAGES)
-    return _Numbers(found, {}, allow_missing=True)
+    return _Numbers(_read(folder), {}, allow_missing=True)
+
+
+def _read(folder: str) -> pa.Table:
+    return results.read(pathlib.Path(folder), results.WITHOUT_IMAGES)
 
 
 def _percent(value: float) -> str:
@@ -259,17 +265,21 @@ class _Pictures:
         words = f"Accuracy over epsilon, {tables.TITLES[norm]}"
         return self._saved(figure, f"curves_{norm}.png", words)
 
-    def gallery(self, norm: str) -> str:
-        models = dict.fromkeys(cell.model for cell in self._cells)
+    def gallery(self, norm: str, other: str = "") -> str:
+        records, adversarials = self._records, self._adversarials
+        name, words = f"gallery_{norm}", "The closest adversarials"
+        if other:
+            place = pathlib.Path(other)
+            records = _read(other)
+            adversarials = functools.partial(results.adversarials, place)
+            name, words = f"{name}_{place.name}", f"{words}, {place.name}"
         shown = {
-            model: figures.pictured(
-                self._records, model, norm, self._adversarials
-            )
-            for model in models
+            model: figures.pictured(records, model, norm, adversarials)
+            for model in records["model"].unique().to_pylist()
         }
-        figure = figures.gallery(shown, norm)
-        words = f"The closest adversarials, {tables.TITLES[norm]}"
-        return self._saved(figure, f"gallery_{norm}.png", words)
+        figure = figures.gallery(shown, norm, words)
+        words = f"{words}, {tables.TITLES[norm]}"
+        return self._saved(figure, f"{name}.png", words)
 
     def _saved(self, figure: Figure, name: str, words: str) -> str:
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -146,12 +146,13 @@ def pictured(
     ]
 
 
-def gallery(shown: dict[str, list[dict]], norm: str) -> Figure:
+def gallery(shown: dict[str, list[dict]], norm: str, title: str) -> Figure:
     """Adversarials, a row for each model, what they are taken for above.
 
     Args:
         shown: by model, records of `pictured`; square gray images.
         norm: of the distances below the images.
+        title: what they are; the norm's name goes after it.
     """
     pairs = {
         (row["label"], row["sample"]) for rows in shown.values() for row in rows
@@ -176,9 +177,7 @@ def gallery(shown: dict[str, list[dict]], norm: str) -> Figure:
             axes.set_title(words, fontsize=8, pad=2)
             distance = row[f"distance_{norm}"]
             axes.set_xlabel(f"{distance:.3g}", fontsize=8, labelpad=1)
-    figure.suptitle(
-        f"The closest adversarials in {tables.TITLES[norm]}", fontsize=10
-    )
+    figure.suptitle(f"{title}, {tables.TITLES[norm]}", fontsize=10)
     return figure
 
 
