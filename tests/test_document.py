@@ -156,6 +156,26 @@ def test_departures_are_those_beyond_the_margin(tmp_path):
     assert lines[1].endswith("| 66% | -41 | within the interval |")
 
 
+def test_a_departure_says_what_is_left_refined(tmp_path):
+    columns = records(("dim", "l2_bim", "l2", [0.5, 0.5, 2.0, 0.5]))
+    path = results.shard_path(tmp_path / "dim" / "l2_bim", range(4))
+    results.write_shard(path, columns.to_pydict(), {})
+    template = f"{{{{ departures(0.2, '{tmp_path}') }}}}"
+    first, second = fill(template, tmp_path).splitlines()[2:]
+    assert first.endswith("| ours 50%, foolbox's 75%; refined 25% |")
+    assert second.endswith("| within the interval |")
+
+
+def test_a_departure_may_be_what_others_find_in_the_paper(tmp_path):
+    # The paper has 71 % of dim under this attack, and 66 % under all.
+    left = [2.0] * 60 + [0.5] * 40
+    table = records(("dim", "l2_brendel_bethge", "l2", left))
+    (line,) = fill("{{ departures(0.1) }}", tmp_path, table).splitlines()[2:]
+    assert line.endswith(
+        "| 60% [50%, 69%] | 71% | -11 | the paper's other attacks leave 66% |"
+    )
+
+
 def test_a_departure_beyond_the_interval_names_its_attack(tmp_path):
     table = records(
         ("dim", "l2_ddn", "l2", [0.5, 0.5, 0.5, 0.5]),

@@ -18,6 +18,7 @@ def departures_table(
     cells: list[Cell],
     margin: float,
     compared: Mapping[str, list[dict[str, Any]]],
+    refined: Iterable[Cell] = (),
 ) -> Rows:
     """Accuracies that are far from the paper's, below a header row.
 
@@ -26,12 +27,15 @@ def departures_table(
         margin: how far at least, from 0 to 1.
         compared: rows of `dim_tf.benchmark` by model, which tell whether
             foolbox's own attack finds the same on our weights.
+        refined: the same attacks, refined for models that binarize.
 
     Returns:
         Rows of cells; the difference is in points. What is known about it is
-        what foolbox finds beside us, that the paper's is within our interval,
-        or the attack that a minimum is mostly of.
+        what foolbox finds beside us and what is left once refined, that the
+        paper's is within our interval, that other attacks of the paper find as
+        much, or the attack that a minimum is mostly of.
     """
+    after = {(cell.model, cell.attack): cell for cell in refined}
     rows: Rows = [("model", "attack", "ours", "paper", "difference", "checked")]
     for norm in tables.TITLES:
         own = [cell for cell in cells if cell.norm == norm]
@@ -40,15 +44,19 @@ def departures_table(
             ours = statistics.robust_accuracy(cell)
             if known is None or abs(ours.value - known) <= margin + 1e-9:
                 continue
-            rival = _race(compared.get(cell.model, ()), cell)
+            checks = (
+                _side_by_side(_race(compared.get(cell.model, ()), cell)),
+                _refined(after.get((cell.model, cell.attack))),
+            )
             parts = [each for each in own if each.model == cell.model]
             rows.append(
                 (
                     *(f"`{cell.model}`", f"`{cell.attack}`"),
                     *(tables.percent(ours, None), f"{known:.0%}"),
                     f"{100 * (ours.value - known):+.0f}",
-                    _side_by_side(rival)
+                    "; ".join(filter(None, checks))
                     or _within(ours, known)
+                    or _elsewhere(ours, cell)
                     or _strongest(parts, cell),
                 )
             )
@@ -72,6 +80,23 @@ def _side_by_side(row: dict[str, Any] | None) -> str:
         return ""
     ours, stock = row["native_robust_accuracy"], row["foolbox_robust_accuracy"]
     return f"ours {ours:.0%}, foolbox's {stock:.0%}"
+
+
+def _refined(cell: Cell | None) -> str:
+    return f"refined {_left([cell]):.0%}" if cell else ""
+
+
+def _elsewhere(ours: Estimate, cell: Cell) -> str:
+    """What the paper's other attacks of the norm leave, where it is like ours.
+
+    Then the attack is no worse than they are here, and was there.
+    """
+    row = f"all_{cell.norm}_accuracy"
+    least = tables.paper_values().get((row, cell.model))
+    if cell.attack.startswith("all_") or least is None:
+        return ""
+    alike = _within(ours, least)
+    return f"the paper's other attacks leave {least:.0%}" if alike else ""
 
 
 def _within(ours: Estimate, known: float) -> str:

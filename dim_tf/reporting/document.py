@@ -7,6 +7,7 @@ A template is Jinja's, and calls these:
     {{ table("dim", "cnn") }}       the paper's rows, the paper's values beside
     {{ every_attack("dim") }}       the same with a row for every attack
     {{ departures(0.1) }}           accuracies that far from the paper's
+    {{ departures(0.1, "folder") }} the same, and what is left refined
     {{ closest() }}                 how often an attack is the closest of all
     {{ narrowing("dim") }}          the attacks that a minimum is made of
     {{ costs() }}                   passes and seconds of a sample
@@ -205,9 +206,12 @@ class _Numbers:
         except KeyError:
             raise ValueError(f"no records of {row} on {model}") from None
 
-    def departures(self, margin: float) -> str:
+    def departures(self, margin: float, refined: str = "") -> str:
+        after = statistics.cells(_read(refined)) if refined else []
         return to_markdown(
-            comparisons.departures_table(self.cells, margin, self._compared)
+            comparisons.departures_table(
+                self.cells, margin, self._compared, after
+            )
         )
 
     def closest(self) -> str:
