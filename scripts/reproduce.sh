@@ -1,18 +1,23 @@
 #!/usr/bin/env bash
 # The paper's tables from the committed weights: ten models under 42 attacks,
-# records in results/paper, the page in docs/RESULTS.md. Killed, it goes on where
-# it was, and EXAMPLES=1000 adds to what is there.
+# records in results/paper and results/refined, the page in docs/RESULTS.md.
+# Killed, it goes on where it was, and EXAMPLES=1000 adds to what is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 attack() {
   .venv/bin/python -m dim_tf.evaluate --flagfile=flags/paper.cfg "$@"
 }
+refine() {
+  .venv/bin/python -m dim_tf.evaluate --flagfile=flags/refined.cfg "$@"
+}
 scripts/setup.sh
 attack --models=dim,bi_dim,im,single_im,dn_single_im,cnn,bi_cnn \
   --num_examples="${EXAMPLES:-100}"
 attack --models=madry --num_examples="${EXAMPLES:-50}"
 attack --models=abs,bi_abs --num_examples="${EXAMPLES:-20}"
+refine --models=bi_cnn,bi_dim --num_examples="${EXAMPLES:-100}"
+refine --models=bi_abs --num_examples="${EXAMPLES:-20}"
 .venv/bin/python -m dim_tf.report --latents=dim --output=docs/latents.png
 .venv/bin/python -m dim_tf.report --results=results/paper \
   --benchmark=results/benchmark \

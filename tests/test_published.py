@@ -18,6 +18,7 @@ from dim_tf.reporting import document
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 RECORDS = ROOT / "results" / "paper"
+REFINED = ROOT / "results" / "refined"
 if not (ROOT / "docs" / "RESULTS.md").exists():
     pytest.skip("the page is not published yet", allow_module_level=True)
 PAGE = (ROOT / "docs" / "RESULTS.md").read_text()
@@ -148,21 +149,38 @@ def test_the_readme_says_how_many_images():
     text = " ".join((ROOT / "README.md").read_text().split())
     assert rest == {counts["dim"]}
     assert (
-        f"on {counts['dim']} test images (Madry on {counts['madry']}, ABS on "
-        f"{counts['abs']}, biABS on {counts['bi_abs']})"
+        f"on {counts['dim']} test images (Madry on {counts['madry']}, ABS and "
+        f"biABS on {counts['abs']})"
     ) in text
+    assert counts["bi_abs"] == counts["abs"]
 
 
-def test_adversarials_count_in_every_norm():
+def across_norms(folder):
+    """By model, norm and sample: the least distance, whatever its attack."""
     least = collections.defaultdict(lambda: math.inf)
     columns = [f"distance_{norm}" for norm in THRESHOLDS]
-    for path in RECORDS.rglob("*.parquet"):
+    for path in folder.rglob("*.parquet"):
         names = ["model", "sample", "preset", *columns]
         for row in pq.read_table(path, columns=names).to_pylist():
             if row["preset"] != "probe":
                 for norm, column in zip(THRESHOLDS, columns, strict=True):
                     key = row["model"], norm, row["sample"]
                     least[key] = min(least[key], row[column])
+    return least
+
+
+def check_closest(cell, least, model, norm):
+    """A cell such as `43%, 1.4` against distances `across_norms`."""
+    own = [d for key, d in least.items() if key[:2] == (model, norm)]
+    limit = THRESHOLDS[norm] * (1 + 1e-6)
+    robust = sum(distance > limit for distance in own) / len(own)
+    assert cell.startswith(f"{robust:.0%}, ")
+    median = float(cell.partition(", ")[2])
+    assert math.isclose(median, statistics.median(own), rel_tol=0.051)
+
+
+def test_adversarials_count_in_every_norm():
+    least = across_norms(RECORDS)
     header = r"^\|  \| L2 \| Linf \| L0 \| L1 \|\n.*\n((?:\|.*\n)+)"
     (rows,) = re.findall(header, PAGE, re.MULTILINE)
     lines = rows.splitlines()
@@ -170,12 +188,57 @@ def test_adversarials_count_in_every_norm():
     for line in lines:
         model, *cells = (part.strip(" `") for part in line.split("|")[1:-1])
         for norm, cell in zip(THRESHOLDS, cells, strict=True):
-            own = [d for key, d in least.items() if key[:2] == (model, norm)]
+            check_closest(cell, least, model, norm)
+
+
+def test_what_binarization_hides_is_that_of_the_refined_records(numbers):
+    header = r"^\| \| `bi_cnn` \| refined \| paper .*\n\|--.*\n((?:\|.*\n)+)"
+    (rows,) = re.findall(header, PAGE, re.MULTILINE)
+    *attacks, l2, l1 = (
+        [cell.strip(" `") for cell in line.strip("| ").split(" | ")]
+        for line in rows.splitlines()
+    )
+    models = ("bi_cnn", "bi_abs", "bi_dim")
+    assert len(attacks) == 4
+    for attack, *cells in attacks:
+        for model, plain, refined in zip(
+            models, cells[::3], cells[1::3], strict=True
+        ):
+            check(float(plain.rstrip("%")), numbers, model, attack)
+            norm, _, _ = attack.partition("_")
+            table = results.read(REFINED / model / attack).to_pylist()
             limit = THRESHOLDS[norm] * (1 + 1e-6)
-            robust = sum(distance > limit for distance in own) / len(own)
-            assert cell.startswith(f"{robust:.0%}, ")
-            median = float(cell.partition(", ")[2])
-            assert math.isclose(median, statistics.median(own), rel_tol=0.051)
+            left = sum(row[f"distance_{norm}"] > limit for row in table)
+            assert refined == f"{left / len(table):.0%}"
+    plain, refined = across_norms(RECORDS), across_norms(REFINED)
+    for norm, (_, *cells) in (("l2", l2), ("l1", l1)):
+        for place, model in enumerate(models):
+            check_closest(cells[3 * place], plain, model, norm)
+            check_closest(cells[3 * place + 1], refined, model, norm)
+    bi_cnn, bi_abs, bi_dim = (
+        cells[3 * place + 1].partition(",")[0] for place in range(3)
+    )
+    text = " ".join((ROOT / "README.md").read_text().split())
+    words = f"keeps {bi_dim} in L1, biABS {bi_abs} and the biCNN {bi_cnn}"
+    assert words in text
+
+
+def test_what_is_refined_is_as_many_images_and_closer():
+    refined = across_norms(REFINED)
+    attacks = {folder.name for folder in REFINED.glob("*/*")}
+    plain = collections.defaultdict(lambda: math.inf)
+    for model in REFINED.iterdir():
+        for attack in attacks:
+            found = across_norms(RECORDS / model.name / attack)
+            for key, distance in found.items():
+                plain[key] = min(plain[key], distance)
+    assert len(attacks) == 4
+    assert refined.keys() == plain.keys()
+    for norm in ("l1", "l2"):
+        own = [key for key in plain if key[1] == norm]
+        assert all(refined[key] <= plain[key] for key in own)
+        ratios = [refined[key] / plain[key] for key in own if plain[key]]
+        assert statistics.median(ratios) < 0.85
 
 
 def test_intervals_are_as_the_reading_says():
@@ -199,3 +262,5 @@ def test_intervals_are_as_the_reading_says():
     assert len(others) == 9
     decided = {model for model in others if apart(row, model, "bi_dim")}
     assert others - decided == {"bi_abs"}
+    others -= {"bi_abs", "abs"}
+    assert all(apart(row, model, "bi_abs") for model in others)
