@@ -111,6 +111,32 @@ def _strongest(parts: list[Cell], least: Cell) -> str:
     return f"`{best.attack}` alone {_left([best]):.0%}"
 
 
+def paired_table(cells: list[Cell], pairs: Iterable[tuple[str, str]]) -> Rows:
+    """Which of two models holds longer, image by image, below a header row.
+
+    Args:
+        cells: of `statistics.cells`.
+        pairs: names of models.
+
+    Returns:
+        Rows of cells, a row for each pair and a column for each norm: the share
+        of images on which the first model's distance under all attacks is the
+        larger one, of those that it is not the same on.
+    """
+    rows: Rows = [("", *tables.TITLES.values())]
+    for first, second in pairs:
+        texts = []
+        for norm in tables.TITLES:
+            least = {
+                cell.model: cell
+                for cell in statistics.closest_by_model(cells, norm)
+            }
+            share = statistics.larger(least[first], least[second])
+            texts.append(tables.percent(share, None) if share else "-")
+        rows.append((f"`{first}` over `{second}`", *texts))
+    return rows
+
+
 def closest_table(cells: list[Cell]) -> Rows:
     """How often an attack is the closest of its norm, below a header row.
 

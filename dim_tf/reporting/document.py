@@ -8,6 +8,7 @@ A template is Jinja's, and calls these:
     {{ every_attack("dim") }}       the same with a row for every attack
     {{ departures(0.1) }}           accuracies that far from the paper's
     {{ departures(0.1, "folder") }} the same, and what is left refined
+    {{ paired(("dim", "im")) }}     how often the first one holds longer
     {{ closest() }}                 how often an attack is the closest of all
     {{ narrowing("dim") }}          the attacks that a minimum is made of
     {{ costs() }}                   passes and seconds of a sample
@@ -80,7 +81,7 @@ def fill(
     )
     names = (
         *("summary", "across_norms", "table", "every_attack", "departures"),
-        *("closest", "narrowing", "costs", "diagnostics"),
+        *("paired", "closest", "narrowing", "costs", "diagnostics"),
         *("accuracy", "median", "paper", "samples"),
     )
     environment.globals |= {name: getattr(numbers, name) for name in names}
@@ -213,6 +214,11 @@ class _Numbers:
                 self.cells, margin, self._compared, after
             )
         )
+
+    def paired(self, *pairs: tuple[str, str]) -> str:
+        for name in sum(pairs, ()):
+            self._require(name)
+        return to_markdown(comparisons.paired_table(self.cells, pairs))
 
     def closest(self) -> str:
         return to_markdown(comparisons.closest_table(self.cells))

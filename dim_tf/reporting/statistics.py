@@ -158,8 +158,30 @@ def robust_accuracy(cell: Cell) -> Estimate:
     The interval is Wilson's.
     """
     limit = THRESHOLDS[cell.norm] * (1 + TOLERANCE)
-    robust = int((cell.distances > limit).sum())
-    test = stats.binomtest(robust, len(cell.distances))
+    return _share(cell.distances > limit)
+
+
+def larger(first: Cell, second: Cell) -> Estimate | None:
+    """Share of samples that the first cell's distance is the larger of.
+
+    Of the samples that both have, those apart that are as far in both. The same
+    samples tell two cells apart that accuracies of so many cannot. The interval
+    is Wilson's.
+
+    Returns:
+        The share; None where no sample is left.
+    """
+    common = np.intersect1d(first.samples, second.samples)
+    ours, theirs = (
+        cell.distances[np.searchsorted(cell.samples, common)]
+        for cell in (first, second)
+    )
+    differ = ours != theirs
+    return _share((ours > theirs)[differ]) if differ.any() else None
+
+
+def _share(hits: np.ndarray) -> Estimate:
+    test = stats.binomtest(int(hits.sum()), len(hits))
     interval = test.proportion_ci(CONFIDENCE, "wilson")
     return Estimate(test.statistic, interval.low, interval.high)
 
