@@ -124,15 +124,15 @@ def paired_table(cells: list[Cell], pairs: Iterable[tuple[str, str]]) -> Rows:
         larger one, of those that it is not the same on.
     """
     rows: Rows = [("", *tables.TITLES.values())]
+    by_norm = [
+        {cell.model: cell for cell in statistics.closest_by_model(cells, norm)}
+        for norm in tables.TITLES
+    ]
     for first, second in pairs:
-        texts = []
-        for norm in tables.TITLES:
-            least = {
-                cell.model: cell
-                for cell in statistics.closest_by_model(cells, norm)
-            }
-            share = statistics.larger(least[first], least[second])
-            texts.append(tables.percent(share, None) if share else "-")
+        shares = (
+            statistics.larger(least[first], least[second]) for least in by_norm
+        )
+        texts = (tables.percent(each, None) if each else "-" for each in shares)
         rows.append((f"`{first}` over `{second}`", *texts))
     return rows
 
