@@ -52,7 +52,11 @@ class EvaluateConfig:
         "0..1", "What a model of others takes for black and for white."
     )
     signature: str = config.setting(
-        "", "Of a SavedModel of others; empty: serving_default."
+        "serving_default", "Of a SavedModel of others."
+    )
+    probabilities: bool = config.setting(
+        False,
+        "Models of others give probabilities; attacks get their logarithms.",
     )
     suite: str = config.setting(
         "paper", "Preset of attacks.", choices=tuple(PRESETS)
@@ -139,8 +143,9 @@ class EvaluateConfig:
                 f"--bounds must be written low..high, such as 0..255, got "
                 f"{self.bounds!r}"
             ) from None
+        reading = foreign.Reading(bounds, self.signature, self.probabilities)
         found = [
-            targets.find(name, bounds, self.signature)
+            targets.find(name, reading)
             for name in filter(None, self.models.split(","))
         ]
         names = [target.name for target in found]

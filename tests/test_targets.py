@@ -32,7 +32,7 @@ def test_models_of_others_are_classifiers(classifier, images, kind, tmp_path):
     else:
         path = tmp_path / "mine" / "3"
         classifier.export(path, verbose=False)
-    target = targets.find(str(path), (-1.0, 3.0))
+    target = targets.find(str(path), foreign.Reading((-1.0, 3.0)))
     assert target.name == "mine"
     model = target.load()
     tensor = tf.constant(images)
@@ -44,6 +44,43 @@ def test_models_of_others_are_classifiers(classifier, images, kind, tmp_path):
     labels = np.argmax(scores, 1)
     examples = data.Examples(images, labels, np.arange(7))
     assert targets.check(model, examples) == 1
+
+
+def test_probabilities_are_refused_or_read_as_logits(
+    classifier, images, tmp_path
+):
+    path = tmp_path / "sure.keras"
+    softmax = keras.layers.Softmax()(100 * classifier.output)
+    keras.Model(classifier.input, softmax).save(path)
+    labels = np.argmax(classifier(images), 1)
+    examples = data.Examples(images, labels, np.arange(7))
+    with pytest.raises(ValueError, match="'sure' gives probabilities"):
+        targets.check(targets.find(str(path)).load(), examples)
+    reading = foreign.Reading(probabilities=True)
+    model = targets.find(str(path), reading).load()
+    assert targets.check(model, examples) == 1
+    expected = tf.nn.log_softmax(100 * classifier(images))
+    least = np.log(np.finfo(np.float32).tiny)
+    np.testing.assert_allclose(
+        model(images)["scores"], np.maximum(expected, least), 1e-3, 1e-3
+    )
+    # Logits are no probabilities.
+    classifier.save(path)
+    with pytest.raises(ValueError, match="not finite on"):
+        targets.check(targets.find(str(path), reading).load(), examples)
+
+
+def test_records_of_another_reading_are_others(classifier, tmp_path):
+    path = write(tmp_path / "m.keras", classifier)
+    readings = (
+        foreign.Reading(),
+        foreign.Reading((0.0, 255.0)),
+        foreign.Reading(probabilities=True),
+    )
+    digests = {
+        targets.find(str(path), each).weights_digest for each in readings
+    }
+    assert len(digests) == 3
 
 
 def test_the_digest_is_that_of_the_files(tmp_path):
@@ -103,9 +140,9 @@ def test_other_inputs_are_refused(tmp_path, classifier):
         foreign.load(tmp_path)
     classifier.export(tmp_path / "saved", verbose=False)
     with pytest.raises(ValueError, match="no signature 'x'; expected one of"):
-        foreign.load(tmp_path / "saved", signature="x")
+        foreign.load(tmp_path / "saved", foreign.Reading(signature="x"))
     with pytest.raises(ValueError, match="must be ascending"):
-        foreign.load(tmp_path / "saved", (1.0, 0.0))
+        foreign.Reading((1.0, 0.0))
 
 
 def test_models_that_do_not_fit_the_images(classifier, images):

@@ -14,6 +14,7 @@ from dim_tf import metrics
 from dim_tf import models
 from dim_tf.models import foreign
 from dim_tf.models import saving
+from dim_tf.models.foreign import Reading
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,14 +34,13 @@ class Target:
     search_view: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
-def find(name_or_path: str, bounds=(0.0, 1.0), signature="") -> Target:
+def find(name_or_path: str, reading: Reading = foreign.PLAIN) -> Target:
     """The model of a name, a folder of this project, or any other path.
 
     Args:
         name_or_path: a key of `models.MODELS`, a folder with `card.json`, a
             Keras file, or the folder of a SavedModel.
-        bounds: what a model of others takes for black and for white.
-        signature: of a SavedModel of others; empty: `serving_default`.
+        reading: of a model of others.
 
     Raises:
         ValueError, FileNotFoundError: as `models.find`.
@@ -48,9 +48,10 @@ def find(name_or_path: str, bounds=(0.0, 1.0), signature="") -> Target:
     # Who loads it may be elsewhere.
     path = pathlib.Path(name_or_path).resolve()
     if path.exists() and not (path / "card.json").is_file():
-        signature = signature or "serving_default"
-        load = functools.partial(foreign.load, path, bounds, signature)
-        return Target(foreign.name_of(path), foreign.digest(path), load)
+        load = functools.partial(foreign.load, path, reading)
+        return Target(
+            foreign.name_of(path), foreign.digest(path, reading), load
+        )
     folder = models.find(name_or_path).resolve()
     card = saving.read_card(folder)
     load = functools.partial(models.load_outputs, folder)
@@ -70,7 +71,7 @@ def check(model: keras.Model, examples: data.Examples) -> float:
 
     Raises:
         ValueError: the images are of another shape, the labels are no classes
-            of the model, or scores are not finite.
+            of the model, or scores are not finite, or probabilities.
     """
     shape, wanted = examples.images.shape[1:], model.input_shape[1:]
     if shape != wanted:
@@ -90,5 +91,11 @@ def check(model: keras.Model, examples: data.Examples) -> float:
             f"the model {model.name!r} gives scores that are not finite on "
             f"{sick.sum()} of {len(sick)} clean images, the first of them row "
             f"{examples.rows[sick][0]}"
+        )
+    if (scores >= 0).all() and np.allclose(scores.sum(axis=1), 1, atol=1e-3):
+        raise ValueError(
+            f"the model {model.name!r} gives probabilities, whose gradients "
+            "vanish where it is sure; expected logits. Save it without its "
+            "softmax, or have their logarithms attacked with --probabilities"
         )
     return metrics.accuracy(model, examples)

@@ -1,5 +1,6 @@
 """Models that this project did not make, as classifiers of images in [0, 1]."""
 
+import dataclasses
 import hashlib
 import pathlib
 
@@ -8,17 +9,38 @@ import numpy as np
 import tensorflow as tf
 
 
-def load(
-    path: pathlib.Path,
-    bounds: tuple[float, float] = (0.0, 1.0),
-    signature: str = "serving_default",
-) -> keras.Model:
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """What files do not say of a model.
+
+    Attributes:
+        bounds: what it takes for black and for white.
+        signature: of a SavedModel: one with a single input.
+        probabilities: whether it gives probabilities; attacks get their
+            logarithms, which are logits.
+
+    Raises:
+        ValueError: the bounds do not ascend.
+    """
+
+    bounds: tuple[float, float] = (0.0, 1.0)
+    signature: str = "serving_default"
+    probabilities: bool = False
+
+    def __post_init__(self):
+        if not self.bounds[0] < self.bounds[1]:
+            raise ValueError(f"bounds must be ascending, got {self.bounds}")
+
+
+PLAIN = Reading()
+
+
+def load(path: pathlib.Path, reading: Reading = PLAIN) -> keras.Model:
     """Loads any Keras file or SavedModel that classifies images.
 
     Args:
         path: of a `.keras` or `.h5` file, or of a SavedModel's folder.
-        bounds: what the model takes for black and for white.
-        signature: of a SavedModel: one with a single input.
+        reading: of it.
 
     Returns:
         Keras model, images `(batch, height, width, channels)` in [0, 1] ->
@@ -27,18 +49,22 @@ def load(
     Raises:
         ValueError: unreadable, or not of images to scores; says what it is.
     """
-    if not bounds[0] < bounds[1]:
-        raise ValueError(f"bounds must be ascending, got {bounds}")
-    inner, shape = _read(path, signature)
+    inner, shape = _read(path, reading.signature)
     if len(shape) != 3 or None in shape:
         raise ValueError(
             f"{path} takes inputs {shape}; expected images (height, width, "
             "channels) of a fixed size"
         )
     images = keras.Input(shape, name="images")
-    low, high = bounds
+    low, high = reading.bounds
     outputs = inner(images * (high - low) + low)
     scores = _scores(outputs, path)
+    if reading.probabilities:
+        # Of a zero there is none. What is less is no probability, and has none
+        # either.
+        least = np.finfo(np.float32).tiny
+        known = keras.ops.logical_or(scores < 0, scores >= least)
+        scores = keras.ops.log(keras.ops.where(known, scores, least))
     return keras.Model(images, {"scores": scores}, name=name_of(path))
 
 
@@ -47,9 +73,9 @@ def name_of(path: pathlib.Path) -> str:
     return path.parent.name if path.name.isdigit() else path.stem
 
 
-def digest(path: pathlib.Path) -> str:
-    """SHA-256 of a file, or of all files in a folder."""
-    total = hashlib.sha256()
+def digest(path: pathlib.Path, reading: Reading | None = None) -> str:
+    """SHA-256 of a file, or of all files in a folder, and of their reading."""
+    total = hashlib.sha256(repr(reading).encode() if reading else b"")
     files = [path] if path.is_file() else sorted(path.rglob("*"))
     for file in files:
         if file.is_file():
