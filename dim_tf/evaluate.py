@@ -28,6 +28,7 @@ from dim_tf.evaluation import planning
 from dim_tf.evaluation import probes
 from dim_tf.evaluation import progress
 from dim_tf.evaluation import targets
+from dim_tf.evaluation import thresholds
 from dim_tf.models import foreign
 
 
@@ -90,6 +91,11 @@ class EvaluateConfig:
         True,
         "Also run gradient descent with twice the steps, from another start "
         "and at the threshold alone, for the report's diagnostics.",
+    )
+    thresholds: str = config.setting(
+        "",
+        "Distances that --probes asks about, such as linf:0.03,l2:0.5; those "
+        "that are not named: the paper's, for MNIST.",
     )
     refine: bool = config.setting(
         False,
@@ -218,7 +224,13 @@ def _cells(target, settings, dataset) -> list[planning.Cell]:
         for spec in settings.attacks
     ]
     if settings.probes:
-        cells += [probe for cell in cells for probe in probes.probes(cell)]
+        cells += [
+            probe
+            for cell in cells
+            for probe in probes.probes(
+                cell, thresholds.parse(settings.thresholds)
+            )
+        ]
     return cells
 
 

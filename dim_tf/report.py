@@ -29,6 +29,7 @@ import rich.console
 from dim_tf import config
 from dim_tf import entry
 from dim_tf.evaluation import results
+from dim_tf.evaluation import thresholds
 from dim_tf.reporting import benchmarks
 from dim_tf.reporting import cards
 from dim_tf.reporting import diagnostics
@@ -56,6 +57,11 @@ class ReportConfig:
         "",
         "JSON file of dim_tf.benchmark; report on this instead. With "
         "--template a folder of them, to explain departures from the paper.",
+    )
+    thresholds: str = config.setting(
+        "",
+        "Distances within which an adversarial counts, such as "
+        "linf:0.03,l2:0.5; those that are not named: the paper's, for MNIST.",
     )
     output: str = config.setting(
         "",
@@ -85,6 +91,16 @@ class ReportConfig:
                 f"--output=....md, got --results={self.results!r} and "
                 f"--output={self.output!r}"
             )
+        if self.thresholds and (self.template or not self.results):
+            raise ValueError(
+                f"--thresholds={self.thresholds} has no effect: it is for "
+                "tables of --results, and the words of a --template are for "
+                "the paper's"
+            )
+
+    @property
+    def limits(self) -> dict[str, float]:
+        return thresholds.parse(self.thresholds)
 
 
 def main(argv: list[str]) -> None:
@@ -117,7 +133,15 @@ def main(argv: list[str]) -> None:
         adversarials = functools.partial(results.adversarials, folder)
         drawn = _latents(settings) if settings.latents else None
         output.write_text(
-            html.page(records, rows, notes, str(folder), adversarials, drawn)
+            html.page(
+                records,
+                rows,
+                notes,
+                str(folder),
+                adversarials,
+                drawn,
+                settings.limits,
+            )
         )
     else:
         text = formats.FORMATS[output.suffix](rows)
@@ -161,8 +185,11 @@ def _rows(settings: ReportConfig):
         records = results.read(
             pathlib.Path(settings.results), results.WITHOUT_IMAGES
         )
-        rows = tables.results_table(records, settings.allow_missing)
-        return rows, diagnostics.diagnostics(records), records
+        rows = tables.results_table(
+            records, settings.allow_missing, settings.limits
+        )
+        notes = diagnostics.diagnostics(records, settings.limits)
+        return rows, notes, records
     if settings.benchmark:
         compared = benchmarks.read(pathlib.Path(settings.benchmark))
         rows = benchmarks.attacks_table(compared)

@@ -13,6 +13,7 @@ from matplotlib.colors import to_rgba
 from PIL import Image
 from test_tables import records as records_of
 
+from dim_tf.attacks import suite
 from dim_tf.evaluation import results
 from dim_tf.reporting import diagnostics
 from dim_tf.reporting import figures
@@ -52,12 +53,24 @@ def test_formats_keep_every_cell():
     assert latex.startswith("\\begin{tabular}{lr}\n\\toprule\n & dim \\\\\n")
 
 
+@pytest.mark.parametrize("preset", suite.PRESETS)
+def test_attacks_that_see_gradients_are_known_by_name(preset):
+    for name, spec in suite.PRESETS[preset].items():
+        sees = spec.access == suite.GRADIENTS
+        assert diagnostics.sees_gradients(name) == sees, name
+
+
 def test_curves_fall_where_an_adversarial_is():
     cell = statistics.Cell(
-        "dim", "all_l2", "l2", np.arange(4), np.array([2.0, 0.0, np.inf, 1.0])
+        "dim",
+        "all_l2",
+        "l2",
+        np.arange(4),
+        np.array([2.0, 0.0, np.inf, 1.0]),
+        1.5,
     )
     other = statistics.Cell(
-        "cnn", "all_l2", "l2", np.arange(1), np.array([np.inf])
+        "cnn", "all_l2", "l2", np.arange(1), np.array([np.inf]), 1.5
     )
     (axes,) = figures.accuracy_curves([cell, other], "l2").axes
     first, second, threshold = axes.lines
@@ -98,7 +111,7 @@ def test_an_image_is_its_png(shape, generator):
 
 def test_boxes_hold_the_samples_that_fall():
     falls = statistics.Cell(
-        "dim", "all_l2", "l2", np.arange(4), np.array([1.0, 2, 3, np.inf])
+        "dim", "all_l2", "l2", np.arange(4), np.array([1.0, 2, 3, np.inf]), 1.5
     )
     (axes,) = figures.distance_boxes([falls], "l2").axes
     assert [label.get_text() for label in axes.get_yticklabels()] == [

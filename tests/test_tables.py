@@ -3,6 +3,7 @@ import pyarrow as pa
 import pytest
 
 from dim_tf.evaluation import results
+from dim_tf.evaluation import thresholds
 from dim_tf.reporting import statistics
 from dim_tf.reporting import tables
 
@@ -26,7 +27,14 @@ def records(*cells, preset="quick"):
 
 def cell(norm, distances):
     distances = np.array(distances, float)
-    return statistics.Cell("m", "a", norm, np.arange(len(distances)), distances)
+    return statistics.Cell(
+        "m",
+        "a",
+        norm,
+        np.arange(len(distances)),
+        distances,
+        thresholds.PAPER[norm],
+    )
 
 
 def test_accuracy_counts_what_is_beyond_the_threshold():
@@ -37,6 +45,26 @@ def test_accuracy_counts_what_is_beyond_the_threshold():
     # Wilson's interval of 2 in 5.
     assert estimate.low == pytest.approx(0.1176, abs=1e-4)
     assert estimate.high == pytest.approx(0.7693, abs=1e-4)
+
+
+def test_thresholds_of_one_s_own():
+    limits = thresholds.parse("l2:0.5")
+    assert limits == {**thresholds.PAPER, "l2": 0.5}
+    table = records(("dim", "l2_bim", "l2", [0.4, 0.6, 2.0]))
+    (own,) = statistics.cells(table, limits)
+    assert statistics.robust_accuracy(own).value == pytest.approx(2 / 3)
+    rows = dict(row for row in tables.results_table(table, limits=limits))
+    assert rows["`l2_bim`"].startswith("67% [")
+    # The paper's accuracy is one at another threshold.
+    for row in ("`l2_bim`", "**All L2, accuracy**", "**Minimal accuracy, L2**"):
+        assert "paper" not in rows[row]
+    assert "paper" in dict(tables.results_table(table))["`l2_bim`"]
+
+
+@pytest.mark.parametrize("text", ["0.3", "l3:1", "l2:", "l2:-1", "l2:inf"])
+def test_thresholds_must_be_distances_of_norms(text):
+    with pytest.raises(ValueError, match=f"norm:distance.*got '{text}'"):
+        thresholds.parse(text)
 
 
 def test_median_and_its_interval():
@@ -55,14 +83,35 @@ def test_median_and_its_interval():
 
 def test_samples_are_matched_by_name():
     first = statistics.Cell(
-        "m", "a", "l2", np.array([1, 2, 4]), np.array([1.0, 5.0, 3.0])
+        "m", "a", "l2", np.array([1, 2, 4]), np.array([1.0, 5.0, 3.0]), 1.5
     )
     second = statistics.Cell(
-        "m", "b", "l2", np.array([2, 3, 4]), np.array([2.0, 0.0, 4.0])
+        "m", "b", "l2", np.array([2, 3, 4]), np.array([2.0, 0.0, 4.0]), 1.5
     )
     both = statistics.closest([first, second], "all")
     assert both.samples.tolist() == [2, 4]
     assert both.distances.tolist() == [2.0, 3.0]
+
+
+def test_a_minimum_over_some_norms_names_them():
+    table = records(
+        ("dim", "l2_bim", "l2", [1.0, 2.0]), ("dim", "l1_bim", "l1", [9.0, 9.0])
+    )
+    rows = dict(tables.results_table(table))
+    assert rows["**Minimal accuracy, L2, L1**"] == "50% [9%, 91%]"
+
+
+def test_a_minimum_is_over_the_same_samples():
+    first, second = (
+        records(("dim", attack, "l2", [1.0, 2.0, 3.0]))
+        for attack in ("l2_bim", "l2_ddn")
+    )
+    table = pa.concat_tables([first.slice(0, 2), second.slice(1, 2)])
+    with pytest.raises(ValueError, match="dim has other samples from attack"):
+        tables.results_table(table)
+    rows = dict(tables.results_table(table, allow_missing=True))
+    for row in ("**All L2, median**", "**Minimal accuracy, L2**"):
+        assert rows[row].endswith(" *")
 
 
 def test_two_records_of_a_sample_are_refused():
@@ -84,13 +133,14 @@ def test_the_table_has_the_paper_beside_ours():
     assert list(rows) == [
         *("`l2_bim`", "`l2_ddn`", "**All L2, accuracy**", "**All L2, median**"),
         *("`linf_pgd`", "**All Linf, accuracy**", "**All Linf, median**"),
-        *("**Minimal accuracy**", "samples", "preset"),
+        *("**Minimal accuracy, L2, Linf**", "samples", "preset"),
     ]
     assert rows["`l2_bim`"] == "50% [15%, 85%], paper 94%"
     assert rows["**All L2, accuracy**"] == "25% [5%, 70%], paper 66%"
     assert rows["**All L2, median**"].startswith("1 [0, ")
     assert rows["**All L2, median**"].endswith("], paper 1.9")
-    assert rows["**Minimal accuracy**"] == "25% [5%, 70%], paper 8%"
+    # The paper's is that of four norms.
+    assert rows["**Minimal accuracy, L2, Linf**"] == "25% [5%, 70%]"
     assert (rows["samples"], rows["preset"]) == ("4", "quick")
 
 

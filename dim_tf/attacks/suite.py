@@ -18,8 +18,7 @@ from dim_tf import attacks
 from dim_tf.attacks.adaptor import FixedEpsilon
 from dim_tf.attacks.adaptor import Native
 
-# The paper's thresholds, which the grids below contain.
-THRESHOLDS = {"l0": 12.0, "l1": 8.0, "l2": 1.5, "linf": 0.3}
+# The paper's thresholds are among them.
 EPSILONS = {
     "l1": (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 50),
     "l2": (0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 2.5, 3, 3.5, 4, 5, 6),
@@ -193,7 +192,7 @@ EXTRA = _specs(
         DECISIONS,
         attacks.HopSkipJumpAttack(constraint="linf"),
     ),
-    ("l2_latent_descent", DECISIONS, attacks.LatentDescentAttack()),
+    ("l2_latent_descent", SCORES, attacks.LatentDescentAttack()),
     *_flexible("l1", distances.l1),
     _challenge(40),
     _challenge(100),

@@ -7,18 +7,22 @@ epsilon should within a larger one.
 """
 
 import dataclasses
+from collections.abc import Mapping
 
-from dim_tf.attacks import suite
 from dim_tf.attacks.gradient_descent import GradientDescent
 from dim_tf.evaluation import results
 from dim_tf.evaluation.planning import Cell
 
 
-def probes(cell: Cell) -> list[Cell]:
+def probes(cell: Cell, thresholds: Mapping[str, float]) -> list[Cell]:
     """What checks a cell.
 
-    Twice the steps; a random start of another seed; the paper's threshold as
-    the only epsilon.
+    Twice the steps; a random start of another seed; the norm's threshold as the
+    only epsilon.
+
+    Args:
+        cell: an attack on a model.
+        thresholds: by norm.
 
     Returns:
         Cells of the preset `probe`, named after the cell's attack; none for an
@@ -29,11 +33,11 @@ def probes(cell: Cell) -> list[Cell]:
         return []
     longer = dataclasses.replace(attack, steps=2 * attack.steps)
     random = dataclasses.replace(attack, random_start=True)
-    threshold = (suite.THRESHOLDS[cell.spec.norm],)
+    alone = (thresholds[cell.spec.norm],)
     return [
         _probe(cell, results.TWICE_THE_STEPS, cell.seed, attack=longer),
         _probe(cell, results.ANOTHER_START, cell.seed + 1, attack=random),
-        _probe(cell, results.THRESHOLD_ALONE, cell.seed, grid=threshold),
+        _probe(cell, results.THRESHOLD_ALONE, cell.seed, grid=alone),
     ]
 
 

@@ -11,10 +11,11 @@ from dim_tf import data
 from dim_tf import metrics
 from dim_tf.attacks.criteria import lead
 from dim_tf.attacks.criteria import others
+from dim_tf.evaluation import thresholds
 from dim_tf.evaluation.distances import distances
 
-# Rounding of float32 that a distance may exceed an epsilon by.
-TOLERANCE = 1e-6
+# Rounding of float32 that a pixel may be off by.
+_PIXEL = 1e-6
 # A lead of less, relative to the largest score, is one that the same model may
 # not have in another batch, in its SavedModel or on another processor.
 _LEAD = 4e-6
@@ -44,7 +45,9 @@ class Outcome:
 
     def robust_accuracy(self, epsilon: float) -> float:
         """Share of samples without an adversarial within epsilon."""
-        return float(np.mean(self.distances > epsilon * (1 + TOLERANCE)))
+        return float(
+            np.mean(self.distances > epsilon * (1 + thresholds.TOLERANCE))
+        )
 
 
 def foolbox_model(model: keras.Model) -> foolbox.TensorFlowModel:
@@ -112,7 +115,7 @@ class Trial:
         tried = _checked(answers)
         if self.norm == "l0":
             # A change that no eye and no file format sees is none.
-            tried = np.where(abs(tried - images) < TOLERANCE, images, tried)
+            tried = np.where(abs(tried - images) < _PIXEL, images, tried)
         moved = (tried != images).any((1, 2, 3))
         self.moved[rows] |= moved
         fooled = self._keep(rows, tried, ties)
@@ -149,7 +152,7 @@ def _checked(answers) -> np.ndarray:
     answers = np.asarray(answers)
     # Clipping to an epsilon can leave the bounds by a rounding.
     tried = np.clip(answers, 0.0, 1.0)
-    if not np.allclose(tried, answers, rtol=0, atol=TOLERANCE):
+    if not np.allclose(tried, answers, rtol=0, atol=_PIXEL):
         raise ValueError(
             "an attack answered with pixels that are not in [0, 1]"
         )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from dim_tf.evaluation import thresholds
 from dim_tf.reporting import statistics
 from dim_tf.reporting import tables
 from dim_tf.reporting.cards import Rows
@@ -171,7 +172,7 @@ def _share_closest(cell: Cell, least: Cell) -> str:
     fallen = (least.distances > 0) & np.isfinite(least.distances)
     if not fallen.any():
         return "-"
-    limits = least.distances[fallen] * (1 + statistics.TOLERANCE)
+    limits = least.distances[fallen] * (1 + thresholds.TOLERANCE)
     return f"{(distances[fallen] <= limits).mean():.0%}"
 
 

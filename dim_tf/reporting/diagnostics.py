@@ -1,33 +1,44 @@
 """Signs that a robust accuracy is not what it seems, in words."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from dim_tf.evaluation import results
+from dim_tf.evaluation import thresholds
 from dim_tf.reporting import statistics
 
 ALARM, NOTE = "alarm", "note"
-# Attacks that see gradients, and those that see no more than decisions.
+# Of attacks that see gradients; others see scores, decisions or nothing.
 _GRADIENT_WORDS = (
-    *("pgd", "bim", "fgm", "fgsm", "ddn", "deepfool", "carlini_wagner"),
-    *("brendel_bethge", "ead", "sparse_descent", "fmn", "descent"),
+    *("pgd", "bim", "fgm", "fgsm", "mi_fgsm", "ddn", "deepfool", "fmn"),
+    *("carlini_wagner", "brendel_bethge", "ead", "newton_fool", "vat"),
+    *("sparse_descent", "decaying_descent"),
 )
 # Of the samples by which blind attacks may do better by chance.
 _MARGIN = 0.05
 
 
-def diagnostics(records: pa.Table) -> list[tuple[str, str]]:
+def diagnostics(
+    records: pa.Table, limits: Mapping[str, float] = thresholds.PAPER
+) -> list[tuple[str, str]]:
     """What to know before believing a table of records.
 
     Args:
         records: of `evaluation.results`.
+        limits: thresholds by norm.
 
     Returns:
         Pairs of `"alarm"` or `"note"` and a sentence.
     """
-    found = [*_failures(records), *_gradients(records), *_gains(records)]
-    cells = statistics.cells(records)
+    cells = statistics.cells(records, limits)
+    found = [
+        *_failures(records),
+        *_gradients(records),
+        *_gains(cells, statistics.probes(records, limits)),
+    ]
     groups: dict[tuple[str, str], list[statistics.Cell]] = {}
     for cell in cells:
         groups.setdefault((cell.model, cell.norm), []).append(cell)
@@ -73,7 +84,7 @@ def _gradients(records):
             )
 
 
-def _gains(records):
+def _gains(cells, probes):
     """More work, and smaller epsilons as well, should gain next to nothing."""
     words = {
         results.TWICE_THE_STEPS: ("twice the steps", "it has not converged"),
@@ -83,8 +94,8 @@ def _gains(records):
             "success is not monotone in epsilon",
         ),
     }
-    attacks = {(c.model, c.attack): c for c in statistics.cells(records)}
-    for probe in statistics.probes(records):
+    attacks = {(cell.model, cell.attack): cell for cell in cells}
+    for probe in probes:
         suffix = next(s for s in words if probe.attack.endswith(s))
         name = probe.attack.removesuffix(suffix)
         if (probe.model, name) not in attacks:
@@ -117,14 +128,16 @@ def _survivors(model, norm, members):
         )
 
 
+def sees_gradients(attack: str) -> bool:
+    """Whether an attack of the suite of this name asks for gradients."""
+    return attack.partition("_")[2].startswith(_GRADIENT_WORDS)
+
+
 def _blind_attacks(model, norm, members):
     """Decisions alone should not say more than gradients."""
 
-    def sees(cell):
-        return cell.attack.partition("_")[2].startswith(_GRADIENT_WORDS)
-
-    seeing = [cell for cell in members if sees(cell)]
-    blind = [cell for cell in members if not sees(cell)]
+    seeing = [cell for cell in members if sees_gradients(cell.attack)]
+    blind = [cell for cell in members if not sees_gradients(cell.attack)]
     if not (seeing and blind):
         return
     best = statistics.closest(seeing, "gradients")
@@ -141,6 +154,5 @@ def _blind_attacks(model, norm, members):
 
 
 def _robust(cell: statistics.Cell, samples: np.ndarray) -> np.ndarray:
-    """Which samples an attack leaves at the norm's threshold."""
-    limit = statistics.THRESHOLDS[cell.norm] * (1 + statistics.TOLERANCE)
-    return cell.distances[np.isin(cell.samples, samples)] > limit
+    """Which of some samples an attack leaves."""
+    return statistics.robust(cell)[np.isin(cell.samples, samples)]

@@ -12,7 +12,7 @@ A template is Jinja's, and calls these:
     {{ closest() }}                 how often an attack is the closest of all
     {{ narrowing("dim") }}          the attacks that a minimum is made of
     {{ costs() }}                   passes and seconds of a sample
-    {{ diagnostics() }}             signs of masked gradients, in words
+    {{ diagnostics() }}             signs of masked gradients, notes folded
     {{ curves("l2") }}              a picture: accuracy over epsilon
     {{ gallery("l2") }}             a picture: the closest adversarials
     {{ gallery("l2", "folder") }}   the same of other records
@@ -109,6 +109,8 @@ class _Numbers:
         self._compared = compared
         self._allow_missing = allow_missing
         self.cells = statistics.cells(records)
+        if not allow_missing:
+            tables.check(self.cells)
         self._cells = {(cell.attack, cell.model): cell for cell in self.cells}
         for norm in tables.TITLES:
             for cell in statistics.closest_by_model(self.cells, norm):
@@ -234,7 +236,12 @@ class _Numbers:
 
     def diagnostics(self) -> str:
         found = diagnostics.diagnostics(self._records)
-        return "\n".join(f"- {level}: {sentence}" for level, sentence in found)
+        alarms, notes = (
+            [f"- {of}: {sentence}" for of, sentence in found if of == level]
+            for level in (diagnostics.ALARM, diagnostics.NOTE)
+        )
+        folded = f"<details><summary>{len(notes)} notes</summary>"
+        return "\n".join([*alarms, "", folded, "", *notes, "", "</details>"])
 
 
 def _robust_accuracy(cell: Cell) -> float:

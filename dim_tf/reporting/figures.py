@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from dim_tf.evaluation import results
-from dim_tf.reporting import statistics
 from dim_tf.reporting import tables
 from dim_tf.reporting.statistics import Cell
 
@@ -32,7 +31,7 @@ def accuracy_curves(cells: list[Cell], norm: str) -> Figure:
     finite = np.concatenate(
         [c.distances[np.isfinite(c.distances)] for c in cells]
     )
-    limit = statistics.THRESHOLDS[norm]
+    limit = cells[0].threshold
     right = max(np.quantile(finite, 0.98) if len(finite) else 0, 1.5 * limit)
     for number, cell in enumerate(cells):
         # At epsilon itself an adversarial counts already.
@@ -81,7 +80,7 @@ def distance_boxes(cells: list[Cell], norm: str) -> Figure:
         showfliers=False,
         medianprops={"color": "black"},
     )
-    axes.axvline(statistics.THRESHOLDS[norm], color="0.6", linewidth=0.8)
+    axes.axvline(cells[0].threshold, color="0.6", linewidth=0.8)
     axes.invert_yaxis()
     axes.set(
         xlim=(0, None),

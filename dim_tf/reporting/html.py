@@ -3,12 +3,14 @@
 import io
 import pathlib
 from collections.abc import Callable
+from collections.abc import Mapping
 
 import jinja2
 import numpy as np
 import pyarrow as pa
 from matplotlib.figure import Figure
 
+from dim_tf.evaluation import thresholds
 from dim_tf.reporting import figures
 from dim_tf.reporting import formats
 from dim_tf.reporting import statistics
@@ -25,6 +27,7 @@ def page(
     title: str,
     adversarials: Callable[..., dict],
     latents: tuple[np.ndarray, np.ndarray] | None = None,
+    limits: Mapping[str, float] = thresholds.PAPER,
 ) -> str:
     """HTML without anything to load from elsewhere.
 
@@ -35,8 +38,9 @@ def page(
         title: of the page.
         adversarials: `results.adversarials` of the folder.
         latents: what `figures.latent_spaces` takes; None: no such figure.
+        limits: thresholds by norm.
     """
-    cells = statistics.cells(records)
+    cells = statistics.cells(records, limits)
     curves, boxes, galleries = [], [], []
     for norm in tables.TITLES:
         least = statistics.closest_by_model(cells, norm)

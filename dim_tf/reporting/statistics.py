@@ -6,6 +6,7 @@ the closest of their adversarials, sample by sample.
 """
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -13,11 +14,8 @@ import pyarrow.compute as pc
 from scipy import stats
 
 from dim_tf.evaluation import results
+from dim_tf.evaluation import thresholds
 
-# Section 4 of the paper, whose text swaps those of L0 and Linf.
-THRESHOLDS = {"l2": 1.5, "linf": 0.3, "l0": 12.0, "l1": 8.0}
-# Rounding of float32 that a distance may exceed a threshold by.
-TOLERANCE = 1e-6
 CONFIDENCE = 0.95
 _RESAMPLES = 2000
 
@@ -38,6 +36,7 @@ class Cell:
     Attributes:
         samples: int64 `(n,)`, ascending.
         distances: float64 `(n,)`, in the attack's norm.
+        threshold: the distance within which an adversarial counts.
     """
 
     model: str
@@ -45,30 +44,36 @@ class Cell:
     norm: str
     samples: np.ndarray
     distances: np.ndarray
+    threshold: float
 
 
-def cells(records: pa.Table) -> list[Cell]:
+def cells(
+    records: pa.Table, limits: Mapping[str, float] = thresholds.PAPER
+) -> list[Cell]:
     """The cells of a table of records, in the order of their records.
 
     Args:
         records: of `evaluation.results`; those of probes are left out.
+        limits: thresholds by norm.
 
     Raises:
         ValueError: a sample has two records of one attack.
     """
-    return _cells(records.filter(_is_probe(records, pc.not_equal)))
+    return _cells(records.filter(_is_probe(records, pc.not_equal)), limits)
 
 
-def probes(records: pa.Table) -> list[Cell]:
+def probes(
+    records: pa.Table, limits: Mapping[str, float] = thresholds.PAPER
+) -> list[Cell]:
     """The cells of the probes; see `evaluation.probes`."""
-    return _cells(records.filter(_is_probe(records, pc.equal)))
+    return _cells(records.filter(_is_probe(records, pc.equal)), limits)
 
 
 def _is_probe(records, compare):
     return compare(records["preset"], results.PROBE)
 
 
-def _cells(records: pa.Table) -> list[Cell]:
+def _cells(records: pa.Table, limits: Mapping[str, float]) -> list[Cell]:
     model_codes, models = _encoded(records["model"])
     attack_codes, attacks = _encoded(records["attack"])
     samples = records["sample"].to_numpy()
@@ -88,7 +93,7 @@ def _cells(records: pa.Table) -> list[Cell]:
             )
         norm = records["norm"][int(first)].as_py()
         distances = records[f"distance_{norm}"].to_numpy()[rows]
-        found[first] = Cell(model, attack, norm, own, distances)
+        found[first] = Cell(model, attack, norm, own, distances, limits[norm])
     return [found[first] for first in sorted(found)]
 
 
@@ -108,9 +113,11 @@ def closest(members: list[Cell], name: str) -> Cell:
         cell.distances[np.searchsorted(cell.samples, common)]
         for cell in members
     ]
-    first = members[0]
-    return Cell(
-        first.model, name, first.norm, common, np.min(distances, axis=0)
+    return dataclasses.replace(
+        members[0],
+        attack=name,
+        samples=common,
+        distances=np.min(distances, axis=0),
     )
 
 
@@ -135,7 +142,7 @@ def closest_across_norms(records: pa.Table) -> list[Cell]:
         Cells called `any_<norm>`.
     """
     own = records.filter(_is_probe(records, pc.not_equal))
-    wanted = [(f"distance_{norm}", "min") for norm in THRESHOLDS]
+    wanted = [(f"distance_{norm}", "min") for norm in thresholds.PAPER]
     least = own.group_by(["model", "sample"], use_threads=False)
     least = least.aggregate(wanted).sort_by("sample")
     return [
@@ -145,20 +152,25 @@ def closest_across_norms(records: pa.Table) -> list[Cell]:
             norm,
             rows["sample"].to_numpy(),
             rows[f"distance_{norm}_min"].to_numpy(),
+            threshold,
         )
         for model in least["model"].unique().to_pylist()
         for rows in [least.filter(pc.field("model") == model)]
-        for norm in THRESHOLDS
+        for norm, threshold in thresholds.PAPER.items()
     ]
 
 
+def robust(cell: Cell) -> np.ndarray:
+    """Which samples have no adversarial within the threshold: bool `(n,)`."""
+    return cell.distances > cell.threshold * (1 + thresholds.TOLERANCE)
+
+
 def robust_accuracy(cell: Cell) -> Estimate:
-    """Share of samples without an adversarial within the norm's threshold.
+    """Share of samples without an adversarial within the threshold.
 
     The interval is Wilson's.
     """
-    limit = THRESHOLDS[cell.norm] * (1 + TOLERANCE)
-    return _share(cell.distances > limit)
+    return _share(robust(cell))
 
 
 def larger(first: Cell, second: Cell) -> Estimate | None:

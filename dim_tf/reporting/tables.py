@@ -3,11 +3,14 @@
 import csv
 import functools
 import pathlib
+from collections.abc import Mapping
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from dim_tf.evaluation import results
+from dim_tf.evaluation import thresholds
 from dim_tf.reporting import statistics
 from dim_tf.reporting.cards import Rows
 from dim_tf.reporting.statistics import Cell
@@ -31,13 +34,18 @@ def paper_values() -> dict[tuple[str, str], float]:
         }
 
 
-def results_table(records: pa.Table, allow_missing: bool = False) -> Rows:
+def results_table(
+    records: pa.Table,
+    allow_missing: bool = False,
+    limits: Mapping[str, float] = thresholds.PAPER,
+) -> Rows:
     """Every attack and the minimum of each norm, one column per model.
 
     Args:
         records: of `evaluation.results`.
         allow_missing: whether a minimum may leave out attacks or samples that
             other cells have; it is marked with a `*` then.
+        limits: thresholds by norm.
 
     Returns:
         Rows of cells below a header row. A cell has the accuracy at the norm's
@@ -48,23 +56,21 @@ def results_table(records: pa.Table, allow_missing: bool = False) -> Rows:
         ValueError: a minimum would be over different attacks or samples for
             different models; says what is missing.
     """
-    cells = statistics.cells(records)
+    cells = statistics.cells(records, limits)
     models = list(dict.fromkeys(cell.model for cell in cells))
     presets = set(records["preset"].unique().to_pylist())
     complete = presets - {results.PROBE} == {"paper"}
     rows: Rows = [("", *(f"`{model}`" for model in models))]
+    if not allow_missing:
+        check(cells, complete)
     overall: list[Cell] = []
+    marks = set()
     for norm, title in TITLES.items():
         own = [cell for cell in cells if cell.norm == norm]
         if not own:
             continue
-        missing = _missing(own, models, _PAPER_COUNTS[norm] if complete else 0)
-        if missing and not allow_missing:
-            raise ValueError(
-                f"no row for all attacks in {title}: {'; '.join(missing)}. "
-                "Finish the sweep, or allow it with --allow_missing"
-            )
-        mark = " *" if missing else ""
+        mark = " *" if _lacks(cells, norm, complete) else ""
+        marks.add(mark)
         for attack in dict.fromkeys(cell.attack for cell in own):
             rows.append((f"`{attack}`", *_texts(own, models, attack)))
         name = f"all_{norm}"
@@ -74,7 +80,7 @@ def results_table(records: pa.Table, allow_missing: bool = False) -> Rows:
             texts = _texts(least, models, name, text)
             title_cell = f"**All {title}, {kind}**"
             rows.append((title_cell, *(each + mark for each in texts)))
-    rows.append(("**Minimal accuracy**", *_minima(overall, models)))
+    rows.append(_minimal_accuracies(overall, models, max(marks, default="")))
     rows.append(("samples", *_sample_counts(cells, models)))
     rows.append(("preset", *_presets(records, models)))
     return rows
@@ -87,25 +93,54 @@ def _texts(cells, models, attack, text=None) -> list[str]:
     return [text(own[model]) if model in own else "-" for model in models]
 
 
-def _missing(cells: list[Cell], models, count: int) -> list[str]:
+def check(cells: list[Cell], complete: bool = False) -> None:
+    """Looks whether all models have the same attacks, on samples of their own.
+
+    Args:
+        cells: of all models and norms.
+        complete: whether these are to be as many as the paper's.
+
+    Raises:
+        ValueError: they have not; says what is missing.
+    """
+    for norm, title in TITLES.items():
+        missing = _lacks(cells, norm, complete)
+        if missing:
+            raise ValueError(
+                f"no minimum over the attacks in {title}: "
+                f"{'; '.join(missing)}. Finish the sweep, or allow it with "
+                "--allow_missing"
+            )
+
+
+def _lacks(cells: list[Cell], norm: str, complete: bool) -> list[str]:
     """What a minimum over the attacks of a norm lacks, in words."""
-    there = {(cell.model, cell.attack): len(cell.samples) for cell in cells}
-    names = dict.fromkeys(cell.attack for cell in cells)
-    lacks = [
+    there = {
+        (cell.model, cell.attack): cell.samples
+        for cell in cells
+        if cell.norm == norm
+    }
+    models = dict.fromkeys(cell.model for cell in cells)
+    names = dict.fromkeys(name for _, name in there)
+    count = _PAPER_COUNTS[norm] if complete and there else 0
+    found = [
         f"{name} on {model}"
         for name in names
         for model in models
         if (model, name) not in there
     ]
     if len(names) < count:
-        lacks.append(f"{len(names)} attacks of the paper's {count}")
+        found.append(f"{len(names)} attacks of the paper's {count}")
     for model in models:
-        sizes = [size for (of, _), size in there.items() if of == model]
+        own = [samples for (of, _), samples in there.items() if of == model]
+        sizes = sorted(map(len, own))
         if len(set(sizes)) > 1:
-            lacks.append(
-                f"{model} has between {min(sizes)} and {max(sizes)} samples"
+            found.append(
+                f"{model} has between {sizes[0]} and {sizes[-1]} samples"
             )
-    return lacks
+        elif not all(np.array_equal(own[0], other) for other in own):
+            found.append(f"{model} has other samples from attack to attack")
+    return found
 
 
 def _accuracy(cell: Cell) -> str:
@@ -114,6 +149,8 @@ def _accuracy(cell: Cell) -> str:
 
 def paper_accuracy(cell: Cell) -> float | None:
     """What the paper reports in place of a cell's; None: nothing."""
+    if cell.threshold != thresholds.PAPER[cell.norm]:
+        return None
     row = cell.attack
     if row.startswith("all_"):
         row += "_accuracy"
@@ -133,22 +170,26 @@ def percent(estimate: Estimate, known: float | None) -> str:
     return text if known is None else f"{text}, paper {known:.0%}"
 
 
-def _minima(overall: list[Cell], models) -> list[str]:
-    paper = paper_values()
-    return [
-        percent(
-            min(
-                (
-                    statistics.robust_accuracy(cell)
-                    for cell in overall
-                    if cell.model == model
-                ),
-                key=lambda estimate: estimate.value,
-            ),
-            paper.get(("minimal_accuracy", model)),
+def _minimal_accuracies(overall: list[Cell], models, mark: str) -> tuple:
+    """The least accuracy of the norms, which are named unless all are there."""
+    norms = dict.fromkeys(cell.norm for cell in overall)
+    title = "**Minimal accuracy**"
+    if len(norms) < len(TITLES):
+        title = (
+            f"**Minimal accuracy, {', '.join(TITLES[norm] for norm in norms)}**"
         )
-        for model in models
-    ]
+    texts = []
+    for model in models:
+        own = [cell for cell in overall if cell.model == model]
+        least = min(
+            map(statistics.robust_accuracy, own),
+            key=lambda estimate: estimate.value,
+        )
+        limits = {cell.norm: cell.threshold for cell in own}
+        known = paper_values().get(("minimal_accuracy", model))
+        comparable = known if limits == thresholds.PAPER else None
+        texts.append(percent(least, comparable) + mark)
+    return title, *texts
 
 
 def _sample_counts(cells: list[Cell], models) -> list[str]:

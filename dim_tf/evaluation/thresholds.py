@@ -1,0 +1,35 @@
+"""The distances within which an adversarial counts."""
+
+import math
+
+# Section 4 of the paper, whose text swaps those of L0 and Linf.
+PAPER = {"l2": 1.5, "linf": 0.3, "l0": 12.0, "l1": 8.0}
+# Rounding of float32 that a distance may exceed one by.
+TOLERANCE = 1e-6
+
+
+def parse(text: str) -> dict[str, float]:
+    """The paper's thresholds with some in place of its own.
+
+    Args:
+        text: such as `linf:0.03,l2:0.5`, where black is 0 and white is 1;
+            empty: the paper's.
+
+    Raises:
+        ValueError: no such text.
+    """
+    found = dict(PAPER)
+    for pair in filter(None, text.split(",")):
+        norm, _, distance = pair.partition(":")
+        try:
+            value = float(distance)
+        except ValueError:
+            value = math.nan
+        if norm not in PAPER or not 0 < value < math.inf:
+            raise ValueError(
+                "thresholds must be written norm:distance, such as "
+                f"linf:0.03,l2:0.5, of the norms {', '.join(PAPER)} and "
+                f"positive distances, got {pair!r}"
+            )
+        found[norm] = value
+    return found
