@@ -192,9 +192,11 @@ def jobs_of(
     jobs = []
     kept = settings.num_adversarials
     for target in settings.targets:
+        cells = _cells(target, settings, dataset)
+        turns = {cell.spec.name: turn for turn, cell in enumerate(cells)}
         shards = planning.plan(
             results,
-            _cells(target, settings, dataset),
+            cells,
             settings.num_examples,
             settings.shard_size,
             None if kept < 0 else kept,
@@ -203,7 +205,11 @@ def jobs_of(
         jobs += [
             executors.Job(target, shard)
             for shard in shards
-            if shard.positions[0] // settings.shard_size % settings.shard_count
+            if (
+                shard.positions[0] // settings.shard_size
+                + turns[shard.cell.spec.name]
+            )
+            % settings.shard_count
             == settings.shard_index
         ]
     return jobs

@@ -272,7 +272,8 @@ def test_evaluate_goes_on_where_it_was_and_report_prints_it(
     assert run(*command, "--shard_count=2").returncode == 0
     first = files()
     # Two attacks, and three probes of one of them.
-    assert sorted(path.name for path in first) == 5 * ["00000-00007.parquet"]
+    names = 3 * ["00000-00007.parquet"] + 2 * ["00008-00011.parquet"]
+    assert sorted(path.name for path in first) == names
     finished = run(*command)
     assert finished.returncode == 0, finished.stderr
     assert len(files()) == 10
