@@ -85,6 +85,21 @@ def test_a_damaged_file_is_named(tmp_path, length):
             look()
 
 
+def test_a_file_that_others_may_not_read_is_not_called_damaged(
+    tmp_path, monkeypatch
+):
+    path = results.shard_path(tmp_path, range(1))
+    results.write_shard(path, columns([0]), FINGERPRINT)
+    assert path.stat().st_mode & 0o777 == 0o644
+
+    def refuse(*arguments):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(results.pq, "read_schema", refuse)
+    with pytest.raises(PermissionError, match="Permission denied"):
+        results.check_fingerprint(path, FINGERPRINT)
+
+
 def test_no_records_at_all(tmp_path):
     with pytest.raises(FileNotFoundError, match="make some with"):
         results.read(tmp_path)

@@ -82,6 +82,8 @@ def write_shard(
             pq.write_table(table, file, compression="zstd")
             file.flush()
             os.fsync(file.fileno())
+        # mkstemp is private to its user; machines may share the folder.
+        os.chmod(scratch, 0o644)
         os.replace(scratch, path)
     except BaseException:
         os.unlink(scratch)
@@ -174,6 +176,9 @@ def _opened(function, path):
     try:
         return function(path)
     except (pa.ArrowException, OSError, EOFError) as error:
+        # The file may be well, and the disk not.
+        if getattr(error, "errno", None):
+            raise
         reason = str(error).splitlines()[0]
         raise ValueError(
             f"{path} is damaged ({reason}); delete it, and the same command "
