@@ -227,6 +227,16 @@ def test_a_new_version_is_picked_up(tmp_path, random_images):
             asyncio.run(asyncio.sleep(0.05))
         assert [state["state"] for state in states] == ["END", "AVAILABLE"]
         assert client.post(PREDICT, json=body).status_code == 200
+        # It was but half-way there.
+        files = {"dirs_exist_ok": True, "copy_function": shutil.copyfile}
+        shutil.copytree(tmp_path / "dim" / "2", tmp_path / "dim" / "3", **files)
+        for _ in range(200):
+            states = client.get("/v1/models/dim").json()["model_version_status"]
+            if len(states) == 1:
+                break
+            asyncio.run(asyncio.sleep(0.05))
+        assert states[0]["version"] == "3"
+        assert states[0]["state"] == "AVAILABLE"
         shutil.rmtree(tmp_path / "dim")
         for _ in range(200):
             if client.get("/v2/models/dim").status_code == 404:

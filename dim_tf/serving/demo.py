@@ -23,6 +23,7 @@ from dim_tf.serving import tensors
 from dim_tf.serving.errors import RequestError
 from dim_tf.serving.http import answer
 from dim_tf.serving.http import read_json
+from dim_tf.serving.models import Limits
 from dim_tf.serving.models import Models
 from dim_tf.serving.repository import Tensor
 from dim_tf.serving.repository import Version
@@ -66,7 +67,7 @@ BUDGETS = {"linf": 1.0, "l2": 8.0}
 def router(models: Models) -> fastapi.APIRouter:
     """The page at `/`, and the routes below `/demo`."""
     routes = fastapi.APIRouter()
-    running = asyncio.Lock()
+    running = asyncio.Lock()  # one at a time: an attack takes every core
 
     @routes.get("/", include_in_schema=False)
     async def page():
@@ -99,11 +100,29 @@ def router(models: Models) -> fastapi.APIRouter:
         body = await read_json(request, models.limits)
         version = models.repository.get(str(body.get("model")))
         asked = _asked(body, version)
-        async with running:  # one at a time: an attack takes every core
+        await _turn(running, models.limits)
+        try:
             found = await asyncio.to_thread(run, version, *asked)
+        finally:
+            running.release()
         return answer(found)
 
     return routes
+
+
+async def _turn(running: asyncio.Lock, limits: Limits) -> None:
+    """Waits for a lock, as long as a request may.
+
+    Raises:
+        RequestError: 504, it took too long.
+    """
+    try:
+        async with asyncio.timeout(limits.seconds):
+            await running.acquire()
+    except TimeoutError as error:
+        raise RequestError(
+            504, f"no answer within {limits.seconds:g} s"
+        ) from error
 
 
 def static_files() -> fastapi.staticfiles.StaticFiles:

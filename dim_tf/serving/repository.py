@@ -119,6 +119,14 @@ class Version:
         return self._loaded.signatures[DEFAULT](images=images)["scores"]
 
 
+def _files(folder: pathlib.Path) -> frozenset[tuple[str, int, int]]:
+    """Names, sizes and times of what is below a folder."""
+    states = ((str(path), path.stat()) for path in folder.rglob("*"))
+    return frozenset(
+        (path, state.st_size, state.st_mtime_ns) for path, state in states
+    )
+
+
 def _tensors(specs: Mapping[str, Any]) -> dict[str, Tensor]:
     return {
         name: Tensor(
@@ -126,6 +134,14 @@ def _tensors(specs: Mapping[str, Any]) -> dict[str, Tensor]:
         )
         for name, spec in sorted(specs.items())
     }
+
+
+@dataclasses.dataclass(frozen=True)
+class _Failure:
+    """A version that could not be loaded, and what its folder held then."""
+
+    number: int
+    files: frozenset[tuple[str, int, int]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,7 +169,7 @@ class Repository:
         self._wanted = tuple(names)
         self._refreshing = threading.Lock()
         self._serving: dict[str, Version] = {}
-        self._failed: dict[str, Status] = {}
+        self._failed: dict[str, _Failure] = {}
         if not base_path.is_dir():
             raise FileNotFoundError(f"no folder {base_path}")
         absent = set(names) - self._on_disk().keys()
@@ -187,18 +203,20 @@ class Repository:
 
     def _load_newest(self, name: str, folders: dict[int, pathlib.Path]) -> None:
         number = max(folders)
-        served, failed = self._serving.get(name), self._failed.get(name)
+        served = self._serving.get(name)
         if served and served.number == number:
+            self._failed.pop(name, None)
             return
-        if failed and failed.number == number:
+        # It may have been seen while it was being copied.
+        attempt = _Failure(number, _files(folders[number]))
+        if self._failed.get(name) == attempt:
             return
         try:
             self._serving[name] = Version(name, number, folders[number])
             self._failed.pop(name, None)
         except Exception as error:  # whatever a damaged file may raise
             _LOG.error("%s version %d: %s", name, number, error)
-            reason = "the SavedModel cannot be loaded"
-            self._failed[name] = Status(number, "END", reason)
+            self._failed[name] = attempt
 
     @property
     def names(self) -> list[str]:
@@ -231,7 +249,8 @@ class Repository:
         """
         found = []
         if name in self._failed:
-            found.append(self._failed[name])
+            reason = "the SavedModel cannot be loaded"
+            found.append(Status(self._failed[name].number, "END", reason))
         if name in self._serving:
             found.append(Status(self._serving[name].number, "AVAILABLE"))
         if not found:
