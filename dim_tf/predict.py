@@ -41,9 +41,11 @@ def main(argv: list[str]) -> None:
         raise ValueError("predict needs image files: predict [flags] IMAGE...")
     tf.config.experimental.enable_tensor_float_32_execution(False)
     model = models.load_outputs(settings.model)
-    if settings.picture and "reconstructions" not in model.output:
+    missing = {"denoised", "reconstructions"} - model.output.keys()
+    if settings.picture and missing:
         raise ValueError(
-            f"--picture draws reconstructions, and {settings.model} has none"
+            "--picture draws denoised images and reconstructions, and "
+            f"{settings.model} has no {' and no '.join(sorted(missing))}"
         )
     files = [(path, digits.read(path)) for path in argv]
     names = [

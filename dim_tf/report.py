@@ -204,6 +204,7 @@ def _latents(settings: ReportConfig) -> tuple[np.ndarray, np.ndarray]:
     from dim_tf import data
     from dim_tf import metrics
     from dim_tf import models
+    from dim_tf.models import saving
 
     model = models.load_outputs(settings.latents)
     if "latents" not in model.output:
@@ -211,7 +212,9 @@ def _latents(settings: ReportConfig) -> tuple[np.ndarray, np.ndarray]:
             f"--latents={settings.latents} has no latent spaces, only "
             f"{', '.join(model.output)}"
         )
-    test = data.load(data.DataConfig(), "test")
+    card = saving.read_card(models.find(settings.latents))
+    dataset = data.DataConfig(dataset=card["settings"]["dataset"])
+    test = data.load(dataset, "test")
     test = test.take(slice(settings.latents_examples))
     return metrics.outputs(model, test.images, "latents"), test.labels
 

@@ -21,7 +21,7 @@ echo "4/4 attacking it, its binarized variant and the CNN (quick suite)"
   --models=build/saved_models/dim,build/saved_models/bi_dim,cnn \
   --results=build/results
 .venv/bin/python -m dim_tf.report --results=build/results \
-  --latents=dim --latents_examples=400 --output=build/report.html
+  --latents=build/saved_models/dim --latents_examples=400 --output=build/report.html
 cat <<'END'
 
 SavedModels   build/saved_models/{dim,bi_dim}/ (the newest number)

@@ -33,6 +33,14 @@ def test_models_are_sorted_by_accuracy(tmp_path):
     assert first[0] == "`b`"
     assert first[2:] == ("1,234", "98.77%", "50.0%", "", "", "25.0%")
     assert second[0] == "`a`"
+    # One that no test image was shown to.
+    write(tmp_path / "c" / "card.json", card("c", None))
+    assert cards.models_table(tmp_path)[-1][:4] == (
+        "`c`",
+        "a model",
+        "1,234",
+        "",
+    )
 
 
 def test_recipes_show_the_settings_that_differ(tmp_path):

@@ -20,20 +20,21 @@ def models_table(saved_models: pathlib.Path) -> Rows:
         saved_models: folder with `<model>/card.json`.
 
     Returns:
-        Rows of cells, most accurate model first; shares in percent.
+        Rows of cells, most accurate model first; shares in percent, empty
+        where the test set was left out.
 
     Raises:
         FileNotFoundError: no card anywhere in the folder.
     """
     cards = [card for _, card in _cards(saved_models, "*/card.json")]
-    cards.sort(key=lambda card: -card["clean_accuracy"])
+    cards.sort(key=lambda card: card["clean_accuracy"] or 0, reverse=True)
     header = ("model", "what it is", "parameters", "clean accuracy")
     rows = [
         (
             f"`{card['model']}`",
             card["summary"],
             f"{card['parameters']:,}",
-            f"{card['clean_accuracy']:.2%}",
+            _share(card["clean_accuracy"]),
             *_bounds(card),
         )
         for card in cards
@@ -90,6 +91,10 @@ def _cards(
     if not paths:
         raise FileNotFoundError(f"no {pattern} in {folder}")
     return [(path, json.loads(path.read_text())) for path in paths]
+
+
+def _share(accuracy: float | None) -> str:
+    return "" if accuracy is None else f"{accuracy:.2%}"
 
 
 def _bounds(card: dict[str, Any]) -> tuple[str, ...]:
