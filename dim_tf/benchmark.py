@@ -36,10 +36,12 @@ from dim_tf import models
 from dim_tf.attacks import suite
 from dim_tf.benchmarking import attacks
 from dim_tf.benchmarking import overhead
+from dim_tf.benchmarking import rivals
 from dim_tf.benchmarking import service
 from dim_tf.benchmarking import stack
 from dim_tf.benchmarking import synthesis
 from dim_tf.benchmarking import timing
+from dim_tf.evaluation import targets
 from dim_tf.models import dim
 from dim_tf.models import saving
 from dim_tf.reporting import benchmarks
@@ -72,8 +74,10 @@ class BenchmarkConfig:
     only: str = config.setting(
         "", "Comma-separated names of attacks; empty: all that are comparable."
     )
-    xla: bool = config.setting(
-        True, "Compile our attacks with XLA: for dense nets, not the CNN."
+    xla: str = config.setting(
+        "auto",
+        "Compile our attacks with XLA; auto: on models without convolutions.",
+        choices=("auto", "on", "off"),
     )
     seconds_limit: float = config.setting(
         5.0, "Rounds of an attack end once both took this long.", minimum=0
@@ -96,7 +100,7 @@ class BenchmarkConfig:
 
     def __post_init__(self):
         config.validate(self)
-        known = attacks.comparable() + attacks.ON_NUMPY
+        known = rivals.comparable() + rivals.ON_NUMPY
         unknown = set(self.attack_names) - set(known)
         if unknown:
             raise ValueError(
@@ -107,7 +111,7 @@ class BenchmarkConfig:
     @property
     def attack_names(self) -> tuple[str, ...]:
         names = tuple(filter(None, self.only.split(",")))
-        return names or attacks.comparable()
+        return names or rivals.comparable()
 
 
 def attack_rows(
@@ -120,12 +124,13 @@ def attack_rows(
         settings.output or f"results/benchmark/{card['model']}.json"
     )
     examples = data.load(dataset, "test").take(slice(settings.num_examples))
+    model = models.load_outputs(folder)
     return attacks.fill(
         output,
         settings.attack_names,
-        attacks.subject(models.load_outputs(folder), examples),
+        attacks.subject(model, examples),
         card["weights_digest"],
-        jit_compile=settings.xla,
+        jit_compile=targets.jit_compile(settings.xla, model),
         seconds_limit=settings.seconds_limit,
     )
 
@@ -148,7 +153,8 @@ def _print_overhead(settings: BenchmarkConfig, dataset: data.DataConfig):
     examples = data.load(dataset, "test").take(slice(settings.num_examples))
     model = models.load_outputs(settings.model)
     quick = suite.PRESETS["quick"].values()
-    shares = overhead.shares(model, examples, quick, jit_compile=settings.xla)
+    jit_compile = targets.jit_compile(settings.xla, model)
+    shares = overhead.shares(model, examples, quick, jit_compile=jit_compile)
     table = rich.table.Table("attack", "seconds", "overhead")
     for name, (seconds, share) in shares.items():
         table.add_row(name, f"{seconds:.2f}", f"{share:.1%}")

@@ -9,6 +9,7 @@ from dim_tf import data
 from dim_tf.attacks import suite
 from dim_tf.benchmarking import attacks
 from dim_tf.benchmarking import overhead
+from dim_tf.benchmarking import rivals
 from dim_tf.benchmarking import service
 from dim_tf.benchmarking import strength
 from dim_tf.reporting import benchmarks
@@ -102,13 +103,24 @@ def test_other_files_are_refused(tmp_path):
 # foolbox's Brendel-Bethge attacks say so when they are made.
 @pytest.mark.filterwarnings("ignore:At the first initialisation:UserWarning")
 def test_every_comparable_attack_has_its_rival():
-    names = attacks.comparable()
+    names = rivals.comparable()
     assert len(names) == 36
-    assert attacks.SETTINGS.keys() <= set(names)
-    for name in (*names, *attacks.ON_NUMPY):
+    assert rivals.SETTINGS.keys() <= set(names)
+    assert rivals.LARGE_BATCH_SETTINGS.keys() <= set(names)
+    for name in (*names, *rivals.ON_NUMPY):
         native = suite.PAPER[name].attack
-        stock = attacks.stock_attack(native)
+        stock = rivals.stock(native)
         assert type(stock).__name__ == type(native).__name__
+
+
+def test_a_large_batch_takes_fewer_steps_of_what_is_long():
+    hundred, thousand = (
+        rivals.native("l2_carlini_wagner", size) for size in (100, 1000)
+    )
+    assert (hundred.binary_search_steps, hundred.steps) == (6, 300)
+    assert (thousand.binary_search_steps, thousand.steps) == (2, 30)
+    assert not thousand.abort_early
+    assert rivals.native("l2_bim", 1000) == rivals.native("l2_bim", 1)
 
 
 @pytest.fixture
@@ -124,7 +136,7 @@ def subject(saved_models, generator):
 @pytest.mark.parametrize("name", ["l2_carlini_wagner", "l1_ead"])
 def test_foolbox_s_black_answers_are_failures(name, generator, monkeypatch):
     short = {"binary_search_steps": 1, "steps": 1}
-    monkeypatch.setitem(attacks.SETTINGS, name, short)
+    monkeypatch.setitem(rivals.SETTINGS, name, short)
     pixels = keras.Input(data.IMAGE_SHAPE)
     dense = keras.layers.Dense(2)
     model = keras.Model(
@@ -156,7 +168,7 @@ def test_overhead_is_what_no_record_has(subject):
         assert 0 < share < 1
 
 
-def test_rows_are_kept_and_not_made_again(subject, tmp_path):
+def test_rows_are_kept_and_not_made_again(subject, tmp_path, monkeypatch):
     output = tmp_path / "results" / "dim.json"
 
     def fill(names, digest="a"):
@@ -184,6 +196,11 @@ def test_rows_are_kept_and_not_made_again(subject, tmp_path):
     assert json.loads(output.read_text()) == [first, second]
     with pytest.raises(ValueError, match="other weights; delete it"):
         fill(["l2_bim"], digest="b")
+    monkeypatch.setitem(rivals.SETTINGS, "l2_fgm", {"random_start": True})
+    with pytest.raises(
+        ValueError, match="l2_fgm on 4 images as .*random_start=F"
+    ):
+        fill(["l2_bim"])
 
 
 def test_service_under_load(exported):

@@ -7,7 +7,6 @@ some. foolbox gets the Keras model as its documentation says, eagerly.
 
 import dataclasses
 import functools
-import inspect
 import json
 import pathlib
 import time
@@ -26,65 +25,15 @@ from dim_tf import data
 from dim_tf import models
 from dim_tf.attacks import suite
 from dim_tf.attacks.constant_search import ConstantSearch
-from dim_tf.attacks.flexible import Flexible
 from dim_tf.attacks.salt_and_pepper import SparseSaltAndPepper
-from dim_tf.benchmarking import pointwise
+from dim_tf.benchmarking import rivals
 from dim_tf.benchmarking import strength
 from dim_tf.benchmarking.prices import PassPrices
 from dim_tf.evaluation import counting
 from dim_tf.evaluation import protocol
+from dim_tf.evaluation import thresholds
 
-# No abort, which foolbox decides for the batch and ours for a sample.
-_SHORT_SEARCH = {
-    "binary_search_steps": 6,
-    "steps": 300,
-    "abort_early": False,
-}
-# Where the comparison departs from the suite, for both sides alike: fewer
-# steps of what is long, and the one schedule of DDN that foolbox still has.
-SETTINGS: dict[str, dict[str, Any]] = {
-    "l2_ddn": {"schedule": "cosine"},
-    "l2_carlini_wagner": _SHORT_SEARCH,
-    "l1_ead": _SHORT_SEARCH,
-    "l2_brendel_bethge": {"steps": 100},
-    "linf_brendel_bethge": {"steps": 100},
-    "l1_brendel_bethge": {"steps": 100},
-    "l0_brendel_bethge": {"steps": 100},
-    "l2_boundary": {"steps": 300},
-    "l2_ls_contrast": {"steps": 200},
-    "l2_gaussian_blur": {"steps": 200},
-    "l2_blended_uniform": {"steps": 200, "directions": 50},
-}
-# To be asked for by name, as foolbox has but a like one, and runs it on NumPy.
-# Both run once, not ten times.
-ON_NUMPY = ("l0_pointwise_x10",)
 _SEEDS = 5
-
-
-def comparable() -> tuple[str, ...]:
-    """Names of the suite's attacks that foolbox can run on TensorFlow.
-
-    Flexible attacks do the same in Linf as in L2.
-    """
-    return tuple(
-        name
-        for name, spec in suite.PAPER.items()
-        if name not in ON_NUMPY
-        and not (spec.norm == "linf" and isinstance(spec.attack, Flexible))
-    )
-
-
-def stock_attack(attack):
-    """foolbox's attack of the same name and hyper-parameters."""
-    if isinstance(attack, attacks.PointwiseAttack):
-        return pointwise.PointwiseAttack()
-    kind = getattr(foolbox.attacks, type(attack).__name__)
-    known = inspect.signature(kind).parameters
-    fields = {
-        field.name: getattr(attack, field.name)
-        for field in dataclasses.fields(attack)
-    }
-    return kind(**{k: value for k, value in fields.items() if k in known})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,11 +79,10 @@ class _Match:
 
     def __init__(self, name: str, subject: Subject, jit_compile: bool):
         self.spec = suite.PAPER[name]
-        settings = SETTINGS.get(name, {})
         self.native = dataclasses.replace(
-            self.spec.attack, jit_compile=jit_compile, **settings
+            rivals.native(name, len(subject.examples)), jit_compile=jit_compile
         )
-        self.stock = stock_attack(self.native)
+        self.stock = rivals.stock(self.native)
         self.subject = subject
         # Before any call is timed, and once for all calls.
         self.inputs = functools.cache(self._inputs)
@@ -153,9 +101,27 @@ class _Match:
         )
         return positions, {"starting_points": tf.constant(points)}
 
-    def call(self, attack, model, seed: int = 0):
-        """An attack's answers, one for every epsilon."""
+    def warm_up(self) -> None:
+        """A short call of foolbox's, on one image.
+
+        Some of its attacks are compiled by numba, and TensorFlow prepares the
+        operations that it meets for the first time.
+        """
+        brief = rivals.native(self.spec.name, rivals.LARGE_BATCH)
+        self.call(rivals.stock(brief), self.subject.classifier, size=1)
+
+    def call(self, attack, model, seed: int = 0, size: int | None = None):
+        """An attack's answers, one for every epsilon.
+
+        Args:
+            attack: foolbox's or ours.
+            model: what it attacks.
+            seed: of the starting points.
+            size: of the batch, the first images; all by default.
+        """
         positions, keywords = self.inputs(seed)
+        positions = positions[:size]
+        keywords = {key: points[:size] for key, points in keywords.items()}
         targets = self.subject.examples.take(positions)
         return attack(
             model,
@@ -181,7 +147,7 @@ class _Match:
             positions,
             answers,
         )
-        robust = outcome.robust_accuracy(suite.THRESHOLDS[norm])
+        robust = outcome.robust_accuracy(thresholds.PAPER[norm])
         return robust, outcome.median_distance
 
     def spread(self) -> dict[str, list[tuple[float, float]]]:
@@ -190,11 +156,9 @@ class _Match:
         for seed in range(1, 1 + _SEEDS):
             keras.utils.set_random_seed(seed)  # which foolbox draws from
             reseeded = dataclasses.replace(self.native, seed=seed)
-            for rival, attack in zip(
-                found, (self.stock, reseeded), strict=True
-            ):
+            for side, attack in zip(found, (self.stock, reseeded), strict=True):
                 answers = self.call(attack, self.subject.classifier, seed)
-                found[rival].append(self.judged(answers, seed))
+                found[side].append(self.judged(answers, seed))
         return found
 
 
@@ -217,11 +181,15 @@ def compare(
         seconds_limit: rounds end once both took this long together.
     """
     match = _Match(name, subject, jit_compile)
-    rivals = {
+    sides = {
         "foolbox": lambda: match.call(match.stock, subject.classifier),
         "native": lambda: match.call(match.native, subject.classifier),
     }
-    seconds, answers, compile_seconds = _race(rivals, seconds_limit)
+    match.warm_up()
+    started = time.perf_counter()
+    sides["native"]()
+    first = time.perf_counter() - started
+    seconds, answers = _race(sides, seconds_limit)
     row = {
         "attack": name,
         "norm": match.spec.norm,
@@ -229,39 +197,32 @@ def compare(
         "batch_size": len(subject.examples),
         "num_attacked": match.num_attacked,
         "rounds": len(seconds["native"]),
-        "native_compile_seconds": compile_seconds,
+        "native_compile_seconds": first - float(seconds["native"][0]),
         "ratio": float(np.median(seconds["foolbox"] / seconds["native"])),
     }
-    for rival in rivals:
-        row[f"{rival}_seconds"] = float(np.median(seconds[rival]))
-        robust, median = match.judged(answers[rival])
-        row[f"{rival}_median_distance"] = median
-        row[f"{rival}_robust_accuracy"] = robust
+    for side in sides:
+        row[f"{side}_seconds"] = float(np.median(seconds[side]))
+        robust, median = match.judged(answers[side])
+        row[f"{side}_median_distance"] = median
+        row[f"{side}_robust_accuracy"] = robust
     if strength.weaker(row):
         # Luck, or more?
-        for rival, pairs in match.spread().items():
-            row[f"{rival}_spread"] = pairs
+        for side, pairs in match.spread().items():
+            row[f"{side}_spread"] = pairs
     counts = _count(functools.partial(match.call, match.native), subject)
     return {**row, **counts}
 
 
-def _race(rivals: dict[str, Callable], seconds_limit: float):
-    """Seconds by rival, their answers, and what compiling the last one took."""
-    answers = {}
-    for name, rival in rivals.items():
-        started = time.perf_counter()
-        answers[name] = rival()
-        first = time.perf_counter() - started
-    seconds: dict[str, list[float]] = {name: [] for name in rivals}
-    while not seconds["native"] or (
-        sum(map(sum, seconds.values())) < seconds_limit
-    ):
-        for name, rival in rivals.items():
+def _race(sides: dict[str, Callable], seconds_limit: float):
+    """Seconds of two that are warm, and what they answered last."""
+    seconds: dict[str, list[float]] = {side: [] for side in sides}
+    answers: dict[str, Any] = {}
+    while not answers or sum(map(sum, seconds.values())) < seconds_limit:
+        for side, call in sides.items():
             started = time.perf_counter()
-            rival()
-            seconds[name].append(time.perf_counter() - started)
-    arrays = {name: np.array(values) for name, values in seconds.items()}
-    return arrays, answers, first - float(arrays["native"][0])
+            answers[side] = call()
+            seconds[side].append(time.perf_counter() - started)
+    return {side: np.array(each) for side, each in seconds.items()}, answers
 
 
 def _count(call: Callable, subject: Subject) -> dict[str, int]:
@@ -283,16 +244,27 @@ def fill(
     """Makes the rows that the output file lacks, and returns all of it.
 
     Raises:
-        ValueError: the file holds rows of other weights.
+        ValueError: the file holds rows of other weights or hyper-parameters.
     """
     rows = json.loads(output.read_text()) if output.is_file() else []
     if any(row["weights_digest"] != weights_digest for row in rows):
         raise ValueError(
             f"{output} was made with other weights; delete it to start anew"
         )
-    done = {(row["attack"], row["batch_size"]) for row in rows}
     batch_size = len(subject.examples)
-    names = [name for name in names if (name, batch_size) not in done]
+    done = {
+        row["attack"]: row["settings"]
+        for row in rows
+        if row["batch_size"] == batch_size
+    }
+    for name in done:
+        settings = repr(rivals.native(name, batch_size))
+        if done[name] != settings:
+            raise ValueError(
+                f"{output} has {name} on {batch_size} images as {done[name]}, "
+                f"to be raced as {settings}; delete the row to race it anew"
+            )
+    names = [name for name in names if name not in done]
     prices = PassPrices(
         subject.classifier, subject.examples.images, jit_compile
     )

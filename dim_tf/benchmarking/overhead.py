@@ -1,4 +1,7 @@
-"""What a sweep costs beside its attacks: judging, measuring, writing."""
+"""What a sweep costs beside its attacks and their judging.
+
+That is looking at the clean images, measuring distances, and writing.
+"""
 
 import pathlib
 import tempfile
@@ -31,7 +34,7 @@ def shares(
 
     Returns:
         By attack: the seconds of the second run, when all is compiled, and
-        the share of them that neither the attack nor the model took.
+        the share of them that the attack and its judging did not take.
     """
     subject = sweep.Subject(model, examples)
     found = {}

@@ -10,14 +10,12 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from dim_tf import data
 from dim_tf.evaluation import planning
 from dim_tf.evaluation import sweep
 from dim_tf.evaluation import targets
-from dim_tf.models import latent_search
 
 # A shard that kills this many workers in turn is not tried again.
 _RETRIES = 3
@@ -66,7 +64,7 @@ class Worker:
 
     Args:
         examples: all images, in the order in which they are attacked.
-        xla: `"on"`, `"off"`, or `"auto"`: on models without convolutions.
+        xla: as `targets.jit_compile`.
         threads: of TensorFlow; 0: one for every core.
     """
 
@@ -86,10 +84,8 @@ class Worker:
         subject, accuracy, failure = self._load(job.target)
         # A worker may have died between the writing and the telling.
         if not failure and not job.shard.path.exists():
-            xla = self._xla == "on" or (
-                self._xla == "auto" and _suits_xla(subject.model)
-            )
-            sweep.run_shard(job.shard, subject, jit_compile=xla)
+            jit_compile = targets.jit_compile(self._xla, subject.model)
+            sweep.run_shard(job.shard, subject, jit_compile=jit_compile)
         return Done(job, accuracy, failure)
 
     def _load(self, target):
@@ -102,24 +98,6 @@ class Worker:
             except Exception as error:  # whatever anybody's model may raise
                 self._loaded[key] = None, float("nan"), str(error)
         return self._loaded[key]
-
-
-def _suits_xla(model: keras.Model) -> bool:
-    """Whether all that is known of a model is fast under XLA on a CPU."""
-    slow = (
-        keras.layers.Conv2D,
-        keras.layers.Conv2DTranspose,
-        keras.layers.DepthwiseConv2D,
-        keras.layers.SeparableConv2D,
-        latent_search.LatentSearch,
-        # Of what is in a SavedModel nothing is known.
-        keras.layers.TFSMLayer,
-    )
-    return not any(
-        isinstance(layer, slow)
-        or (isinstance(layer, keras.Model) and not _suits_xla(layer))
-        for layer in model.layers
-    )
 
 
 def in_process(

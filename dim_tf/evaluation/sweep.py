@@ -66,7 +66,7 @@ def records(
 
     Returns:
         Columns of `results.SCHEMA`. Costs are those of the samples attacked
-        together, shared out equally.
+        together, shared out equally; seconds are of judging, too.
     """
     clean = metrics.predictions(model, examples.images)
     correct = np.flatnonzero(clean == examples.labels)
@@ -139,8 +139,8 @@ def _attack(cell, model, examples, jit_compile) -> dict[str, Any]:
     seconds = time.perf_counter() - started
     forwards, backwards = counter.take()
     if cell.refined:
-        # The judge itself, since a view may see another boundary; like all
-        # judging, this is no cost of the attack.
+        # The judge itself, since a view may see another boundary; like those of
+        # all judging, its passes are not counted.
         refine(REFINEMENT, _counted(model)[1], trial)
     needs_start = spec.attack.supports_starting_points
     failure = np.where(needs_start & ~trial.moved, "no_start", "failed")

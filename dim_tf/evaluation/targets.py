@@ -13,6 +13,7 @@ from dim_tf import data
 from dim_tf import metrics
 from dim_tf import models
 from dim_tf.models import foreign
+from dim_tf.models import latent_search
 from dim_tf.models import saving
 from dim_tf.models.foreign import Reading
 
@@ -99,3 +100,31 @@ def check(model: keras.Model, examples: data.Examples) -> float:
             "softmax, or have their logarithms attacked with --probabilities"
         )
     return metrics.accuracy(model, examples)
+
+
+def jit_compile(xla: str, model: keras.Model) -> bool:
+    """Whether XLA is to compile the attacks on a model.
+
+    Args:
+        xla: `"on"`, `"off"`, or `"auto"`: on models without convolutions.
+        model: what is attacked.
+    """
+    return xla == "on" or (xla == "auto" and _suits_xla(model))
+
+
+def _suits_xla(model: keras.Model) -> bool:
+    """Whether all that is known of a model is fast under XLA on a CPU."""
+    slow = (
+        keras.layers.Conv2D,
+        keras.layers.Conv2DTranspose,
+        keras.layers.DepthwiseConv2D,
+        keras.layers.SeparableConv2D,
+        latent_search.LatentSearch,
+        # Of what is in a SavedModel nothing is known.
+        keras.layers.TFSMLayer,
+    )
+    return not any(
+        isinstance(layer, slow)
+        or (isinstance(layer, keras.Model) and not _suits_xla(layer))
+        for layer in model.layers
+    )
