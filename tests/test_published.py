@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dim_tf.attacks.suite import PAPER
+from dim_tf.benchmarking import rivals
 from dim_tf.evaluation import results
 from dim_tf.models import saving
 from dim_tf.reporting import benchmarks
@@ -45,6 +46,24 @@ def test_attacks_are_compared_on_the_weights_that_records_are_of():
         card = saving.read_card(ROOT / "saved_models" / name)
         digests = {row["weights_digest"] for row in rows}
         assert digests == {card["weights_digest"]}, name
+
+
+def test_the_readme_has_the_speeds_of_the_races():
+    races = benchmarks.read_all(ROOT / "results/benchmark")
+    for model in ("dim", "bi_dim", "cnn"):
+        cells = []
+        for size in (1, 10, 100, 1000):
+            rows = [row for row in races[model] if row["batch_size"] == size]
+            # Together they are worth a number if all of them are there.
+            whole = {row["attack"] for row in rows} >= set(rivals.comparable())
+            stock, ours = (
+                sum(row[f"{side}_seconds"] for row in rows)
+                for side in ("foolbox", "native")
+            )
+            cells.append(f" {stock / ours:.1f} " if whole else " ")
+            assert all(row["ratio"] > 1 for row in rows)
+        line = f"| `{model}` |{'|'.join(cells)}|\n"
+        assert line in (ROOT / "README.md").read_text()
 
 
 def test_every_attack_of_the_paper_is_there():
@@ -217,12 +236,14 @@ def test_what_binarization_hides_is_that_of_the_refined_records(numbers):
         for place, model in enumerate(models):
             check_closest(cells[3 * place], plain, model, norm)
             check_closest(cells[3 * place + 1], refined, model, norm)
-    bi_cnn, bi_abs, bi_dim = (
-        cells[3 * place + 1].partition(",")[0] for place in range(3)
-    )
+    # In L1, which is the last of the two.
+    shares = [cell.partition(",")[0] for cell in cells]
+    bi_cnn, bi_abs, bi_dim = shares[::3]
     text = " ".join((ROOT / "README.md").read_text().split())
-    words = f"keeps {bi_dim} in L1, biABS {bi_abs} and the biCNN {bi_cnn}"
+    words = f"biDIM keeps {bi_dim}, biABS {bi_abs} and the biCNN {bi_cnn}"
     assert words in text
+    bi_cnn, bi_abs, bi_dim = shares[1::3]
+    assert f"cannot see, {bi_dim}, {bi_abs} and {bi_cnn}" in text
 
 
 def test_what_is_refined_is_as_many_images_and_closer():
