@@ -1,5 +1,6 @@
 """Classifies digits with a SavedModel; needs TensorFlow alone, not dim_tf.
 
+python -m dim_tf.export --model=dim    # this makes it, and does need dim_tf
 python examples/load_saved_model.py saved_models/dim/1 examples/digits.npy
 """
 

@@ -1,5 +1,6 @@
 r"""Checks stored adversarials with nothing of this package but its files.
 
+python -m dim_tf.export --model=all
 python scripts/check_records.py results/local saved_models \
     data/mnist/t10k-images-idx3-ubyte.gz
 """

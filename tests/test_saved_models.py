@@ -98,13 +98,13 @@ def test_tried_recipes_are_documented_from_their_cards():
             "madry_l0/madry/l0_fmn",
             12.0,
             50,
-            "a gradient attack leaves {} %",
+            "of 50 test images, {} % survive a gradient attack",
         ),
         (
             "madry_l0/madry/l0_pointwise",
             12.0,
             50,
-            "leaves {} % of 50 test images within 12 pixels",
+            "and {} % survive Pointwise",
         ),
     ],
 )
