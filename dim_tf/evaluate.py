@@ -216,6 +216,7 @@ def jobs_of(
 
 
 def _cells(target, settings, dataset) -> list[planning.Cell]:
+    limits = thresholds.parse(settings.thresholds)
     cells = [
         planning.Cell(
             model=target.name,
@@ -231,11 +232,7 @@ def _cells(target, settings, dataset) -> list[planning.Cell]:
     ]
     if settings.probes:
         cells += [
-            probe
-            for cell in cells
-            for probe in probes.probes(
-                cell, thresholds.parse(settings.thresholds)
-            )
+            probe for cell in cells for probe in probes.probes(cell, limits)
         ]
     return cells
 

@@ -61,7 +61,8 @@ class ReportConfig:
     thresholds: str = config.setting(
         "",
         "Distances within which an adversarial counts, such as "
-        "linf:0.03,l2:0.5; those that are not named: the paper's, for MNIST.",
+        "linf:0.03,l2:0.5; those that are not named: the paper's, for MNIST. "
+        "To be given to dim_tf.evaluate as well, for its probes.",
     )
     output: str = config.setting(
         "",

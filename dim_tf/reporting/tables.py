@@ -187,8 +187,8 @@ def _minimal_accuracies(overall: list[Cell], models, mark: str) -> tuple:
         )
         limits = {cell.norm: cell.threshold for cell in own}
         known = paper_values().get(("minimal_accuracy", model))
-        comparable = known if limits == thresholds.PAPER else None
-        texts.append(percent(least, comparable) + mark)
+        alike = limits == thresholds.PAPER
+        texts.append(percent(least, known if alike else None) + mark)
     return title, *texts
 
 
