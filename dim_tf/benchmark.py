@@ -123,6 +123,8 @@ def attack_rows(
     output = pathlib.Path(
         settings.output or f"results/benchmark/{card['model']}.json"
     )
+    if output.is_dir():
+        raise ValueError(f"--output={output} is a folder; name a JSON file")
     examples = data.load(dataset, "test").take(slice(settings.num_examples))
     model = models.load_outputs(folder)
     return attacks.fill(

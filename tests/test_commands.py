@@ -164,6 +164,7 @@ def test_export_reuses_versions_and_restores_runs(trained, tiny_mnist):
         (["evaluate", "--models=nothing"], "neither a folder nor"),
         (["evaluate", "--shard_index=2"], "less than --shard_count=1, got 2"),
         (["report", "--results=/no/such"], "no records"),
+        (["benchmark", "--output=."], "is a folder; name a JSON file"),
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else "",
 )
