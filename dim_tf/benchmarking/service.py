@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import orjson
+from uvicorn.loops.auto import auto_loop_factory
 
 _START_SECONDS = 120.0
 _LENGTH = re.compile(rb"^content-length: *(\d+)", re.IGNORECASE | re.MULTILINE)
@@ -109,9 +110,10 @@ def load(
         f"Content-Length: {len(body)}\r\n\r\n"
     )
     started = time.monotonic()
-    latencies, errors = asyncio.run(
-        _ask_all(port, head.encode() + body, clients, started + seconds)
-    )
+    with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+        latencies, errors = runner.run(
+            _ask_all(port, head.encode() + body, clients, started + seconds)
+        )
     return Load(
         clients=clients,
         latencies=np.array(latencies),

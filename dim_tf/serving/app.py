@@ -64,8 +64,8 @@ def make(
     app = fastapi.FastAPI(
         title="dim_tf", docs_url=None, redoc_url=None, lifespan=lifespan
     )
-    app.include_router(tensorflow_rest.router(models))
-    app.include_router(open_inference.router(models))
+    app.router.routes += tensorflow_rest.routes(models)
+    app.router.routes += open_inference.routes(models)
     app.include_router(demo.router(models))
     app.mount("/static", demo.static_files())
     _measure(app, registry)

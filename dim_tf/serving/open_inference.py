@@ -12,13 +12,17 @@ import numpy as np
 
 from dim_tf.serving import tensors
 from dim_tf.serving.errors import RequestError
+from dim_tf.serving.http import Route
 from dim_tf.serving.http import answer
+from dim_tf.serving.http import model_of
+from dim_tf.serving.http import of_model
 from dim_tf.serving.http import read_json
 from dim_tf.serving.models import Models
 from dim_tf.serving.repository import Signature
 from dim_tf.serving.repository import Tensor
 from dim_tf.serving.repository import Version
 
+_PREFIX = "/v2/models"
 _DATATYPES = {
     "bool": "BOOL",
     **{
@@ -30,41 +34,32 @@ _DATATYPES = {
 }
 
 
-def router(models: Models) -> fastapi.APIRouter:
+def routes(models: Models) -> list[Route]:
     """The routes below `/v2`."""
-    routes = fastapi.APIRouter(prefix="/v2")
 
-    @routes.get("")
-    async def server():
+    async def server(request: fastapi.Request):
+        del request
         version = importlib.metadata.version("dim_tf")
         return answer({"name": "dim_tf", "version": version, "extensions": []})
 
-    @routes.get("/health/live")
-    async def live():
+    async def live(request: fastapi.Request):
+        del request
         return answer({"live": True})
 
-    @routes.get("/health/ready")
-    async def ready():
+    async def ready(request: fastapi.Request):
+        del request
         is_ready = bool(models.repository.names)
         return answer({"ready": is_ready}, 200 if is_ready else 503)
 
-    @routes.get("/models/{name}")
-    @routes.get("/models/{name}/versions/{version}")
-    async def metadata(name: str, version: str | None = None):
-        return answer(_metadata(models.repository.get(name, version)))
+    async def metadata(request: fastapi.Request):
+        return answer(_metadata(models.repository.get(*model_of(request))))
 
-    @routes.get("/models/{name}/ready")
-    @routes.get("/models/{name}/versions/{version}/ready")
-    async def model_ready(name: str, version: str | None = None):
-        found = models.repository.get(name, version)
+    async def model_ready(request: fastapi.Request):
+        found = models.repository.get(*model_of(request))
         return answer({"name": found.name, "ready": True})
 
-    @routes.post("/models/{name}/infer")
-    @routes.post("/models/{name}/versions/{version}/infer")
-    async def infer(
-        request: fastapi.Request, name: str, version: str | None = None
-    ):
-        found = models.repository.get(name, version)
+    async def infer(request: fastapi.Request):
+        found = models.repository.get(*model_of(request))
         body = await read_json(request, models.limits)
         inputs = _inputs(body, found.default, models.limits.rows)
         wanted = _wanted(body, found.default)
@@ -79,7 +74,14 @@ def router(models: Models) -> fastapi.APIRouter:
             }
         )
 
-    return routes
+    return [
+        Route("/v2", server),
+        Route("/v2/health/live", live),
+        Route("/v2/health/ready", ready),
+        *of_model(_PREFIX, "", metadata),
+        *of_model(_PREFIX, "/ready", model_ready),
+        *of_model(_PREFIX, "/infer", infer, "POST"),
+    ]
 
 
 def _metadata(version: Version):

@@ -14,7 +14,10 @@ from tensorflow.core.framework import types_pb2
 
 from dim_tf.serving import tensors
 from dim_tf.serving.errors import RequestError
+from dim_tf.serving.http import Route
 from dim_tf.serving.http import answer
+from dim_tf.serving.http import model_of
+from dim_tf.serving.http import of_model
 from dim_tf.serving.http import read_json
 from dim_tf.serving.models import Models
 from dim_tf.serving.repository import DEFAULT
@@ -22,51 +25,30 @@ from dim_tf.serving.repository import Signature
 from dim_tf.serving.repository import Tensor
 from dim_tf.serving.repository import Version
 
+_PREFIX = "/v1/models"
 _METHOD = "tensorflow/serving/predict"
 
 
-def router(models: Models) -> fastapi.APIRouter:
+def routes(models: Models) -> list[Route]:
     """The routes below `/v1/models`."""
-    routes = fastapi.APIRouter(prefix="/v1/models")
 
-    async def predict(request: fastapi.Request, name: str, version: str | None):
-        found = models.repository.get(name, version)
-        body = await read_json(request, models.limits)
+    async def status(request: fastapi.Request):
+        return answer(_statuses(models, *model_of(request)))
+
+    async def metadata(request: fastapi.Request):
+        return answer(_metadata(models.repository.get(*model_of(request))))
+
+    async def predict(request: fastapi.Request):
+        found = models.repository.get(*model_of(request))
+        body = await read_json(request, models.limits, ("instances", "inputs"))
         signature = _signature(body, found)
         inputs, by_row = _inputs(body, signature, models.limits.rows)
         outputs = await models.predict(signature, inputs)
         return answer(_by_row(outputs) if by_row else _by_name(outputs))
 
-    @routes.get("/{name}")
-    async def status(name: str):
-        return answer(_statuses(models, name))
-
-    @routes.get("/{name}/versions/{version}")
-    async def version_status(name: str, version: str):
-        return answer(_statuses(models, name, version))
-
-    @routes.get("/{name}/metadata")
-    async def metadata(name: str):
-        return answer(_metadata(models.repository.get(name)))
-
-    @routes.get("/{name}/versions/{version}/metadata")
-    async def version_metadata(name: str, version: str):
-        return answer(_metadata(models.repository.get(name, version)))
-
-    @routes.post("/{name}:predict")
-    async def newest_predict(request: fastapi.Request, name: str):
-        return await predict(request, name, None)
-
-    @routes.post("/{name}/versions/{version}:predict")
-    async def version_predict(
-        request: fastapi.Request, name: str, version: str
-    ):
-        return await predict(request, name, version)
-
-    @routes.post("/{name}:{method}")
-    @routes.post("/{name}/versions/{version}:{method}")
-    async def other(name: str, method: str, version: str | None = None):
-        models.repository.get(name, version)
+    async def other(request: fastapi.Request):
+        models.repository.get(*model_of(request))
+        method = request.path_params["method"]
         if method not in ("classify", "regress"):
             raise RequestError(400, f"Malformed request: no method {method!r}")
         raise RequestError(
@@ -75,7 +57,12 @@ def router(models: Models) -> fastapi.APIRouter:
             f"tensorflow/serving/{method}. Was: {_METHOD}",
         )
 
-    return routes
+    return [
+        *of_model(_PREFIX, "", status),
+        *of_model(_PREFIX, "/metadata", metadata),
+        *of_model(_PREFIX, ":predict", predict, "POST"),
+        *of_model(_PREFIX, ":{method}", other, "POST"),
+    ]
 
 
 def _statuses(models: Models, name: str, version: str | None = None):
@@ -171,7 +158,7 @@ def _inputs(
 
 
 def _of_rows(given: Any, signature: Signature) -> dict[str, Any]:
-    if not isinstance(given, list) or not given:
+    if not isinstance(given, list | np.ndarray) or not len(given):
         raise RequestError(400, "'instances' must be a list of at least one")
     if not isinstance(given[0], dict):
         return {_only_input(signature): given}
