@@ -120,14 +120,19 @@ def paired_table(cells: list[Cell], pairs: Iterable[tuple[str, str]]) -> Rows:
         pairs: names of models.
 
     Returns:
-        Rows of cells, a row for each pair and a column for each norm: the share
-        of images on which the first model's distance under all attacks is the
-        larger one, of those that it is not the same on.
+        Rows of cells, a row for each pair and a column for each norm that is
+        there: the share of images on which the first model's distance under all
+        attacks is the larger one, of those that it is not the same on.
     """
-    rows: Rows = [("", *tables.TITLES.values())]
+    norms = [
+        norm
+        for norm in tables.TITLES
+        if any(norm == cell.norm for cell in cells)
+    ]
+    rows: Rows = [("", *(tables.TITLES[norm] for norm in norms))]
     by_norm = [
         {cell.model: cell for cell in statistics.closest_by_model(cells, norm)}
-        for norm in tables.TITLES
+        for norm in norms
     ]
     for first, second in pairs:
         shares = (
