@@ -20,7 +20,7 @@ refine --models=bi_cnn,bi_dim --num_examples="${EXAMPLES:-100}"
 refine --models=bi_abs --num_examples="${EXAMPLES:-20}"
 # What leaves the two the least that leave the most, on more images of biABS.
 attack --models=bi_dim,bi_abs --only=l1_brendel_bethge --noprobes \
-  --num_examples="${EXAMPLES:-100}" --results=results/weakest
+  --num_examples="${EXAMPLES:-200}" --results=results/weakest
 .venv/bin/python -m dim_tf.report --latents=dim --output=docs/latents.png
 .venv/bin/python -m dim_tf.report --results=results/paper \
   --benchmark=results/benchmark \
