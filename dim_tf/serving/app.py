@@ -60,10 +60,9 @@ def make(
         yield
         watcher.cancel()
 
-    # The pages that FastAPI makes for people load scripts from elsewhere.
-    app = fastapi.FastAPI(
-        title="dim_tf", docs_url=None, redoc_url=None, lifespan=lifespan
-    )
+    # Both protocols are specified elsewhere: FastAPI would describe what is
+    # beside them, on pages that load scripts from other places.
+    app = fastapi.FastAPI(title="dim_tf", openapi_url=None, lifespan=lifespan)
     app.router.routes += tensorflow_rest.routes(models)
     app.router.routes += open_inference.routes(models)
     app.include_router(demo.router(models))

@@ -107,8 +107,8 @@ def _fragment(value: Any) -> orjson.Fragment:
 
 def _of_array(array: np.ndarray) -> bytes:
     if array.ndim > 1 and array.size and array.shape[-1] == 1:
-        # A list takes as long as ten numbers. Without the innermost, which have
-        # one, all that is missing are brackets on both sides of each comma.
+        # A list takes as long as five numbers. Without the innermost, of one
+        # number, all that is missing are brackets on both sides of each comma.
         numbers = _of_array(array.squeeze(-1))
         return b"[" + numbers.replace(b",", b"],[") + b"]"
     return _plain(array)

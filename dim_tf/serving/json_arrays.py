@@ -1,7 +1,7 @@
 """JSON of an array of numbers, without a Python object for each of them.
 
 An image is 784 lists of a number. To make them, and an array of them, and to
-free them takes longer than all else that the service does about a request.
+free them takes longer than all else that is to be done to answer with scores.
 """
 
 import contextlib
