@@ -6,7 +6,6 @@ import pytest
 import tensorflow as tf
 from closed_forms import PIXELS
 from closed_forms import SHAPE
-from closed_forms import constant
 from closed_forms import linear
 from closed_forms import sizes
 from closed_forms import sizes_over_optimum
@@ -149,32 +148,6 @@ def test_neighbors_change_nothing(attack):
         attack(steps=15, region_factor=10.0), starts=True
     )
     assert not changes[1].any()
-
-
-def test_a_target_is_reached():
-    attack = L2BrendelBethgeAttack
-    targets = tf.argmax(NET(NET.others), 1)
-    criterion = foolbox.criteria.TargetedMisclassification(targets)
-    adversarials, _, success = attack(steps=30)(
-        MODEL,
-        NET.images,
-        criterion,
-        epsilons=None,
-        starting_points=NET.others,
-    )
-    assert success.numpy().all()
-    np.testing.assert_array_equal(tf.argmax(NET(adversarials), 1), targets)
-    near = sizes(attack.norm, adversarials.numpy() - NET.images)
-    far = sizes(attack.norm, NET.others.numpy() - NET.images)
-    assert (near < 0.6 * far).all()
-
-
-def test_without_a_starting_point_it_fails_with_the_image_itself():
-    adversarials, _, success = L2BrendelBethgeAttack()(
-        foolbox_model(constant), NET.images, np.zeros(8, int), epsilons=None
-    )
-    assert not success.numpy().any()
-    np.testing.assert_array_equal(adversarials, NET.images)
 
 
 def test_without_a_gradient_it_stays_next_to_the_boundary():

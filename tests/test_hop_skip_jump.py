@@ -6,15 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from closed_forms import PIXELS
-from closed_forms import constant
 from closed_forms import sizes
 from closed_forms import sizes_over_optimum
-from tiny_nets import MODEL
 from tiny_nets import NET
 from tiny_nets import check_rows
 from tiny_nets import check_rows_are_independent
 from tiny_nets import final_state
-from tiny_nets import foolbox_model
 from tiny_nets import foolbox_result
 
 from dim_tf.attacks import splitmix
@@ -86,31 +83,6 @@ def test_the_closest_point_is_the_result():
     last = sizes("l2", state["point"] - clean)
     assert (result <= last).all()
     assert (state["step"] == SHORT["steps"]).all()
-
-
-def test_a_target_is_reached():
-    targets = tf.argmax(NET(NET.others), 1)
-    criterion = foolbox.criteria.TargetedMisclassification(targets)
-    adversarials, _, success = HopSkipJumpAttack(**SHORT)(
-        MODEL,
-        NET.images,
-        criterion,
-        epsilons=None,
-        starting_points=NET.others,
-    )
-    assert success.numpy().all()
-    np.testing.assert_array_equal(tf.argmax(NET(adversarials), 1), targets)
-    near = sizes("l2", adversarials.numpy() - NET.images)
-    far = sizes("l2", NET.others.numpy() - NET.images)
-    assert (near < 0.6 * far).all()
-
-
-def test_without_a_starting_point_it_fails_with_the_image_itself():
-    adversarials, _, success = HopSkipJumpAttack(**SHORT)(
-        foolbox_model(constant), NET.images, np.zeros(8, int), epsilons=None
-    )
-    assert not success.numpy().any()
-    np.testing.assert_array_equal(adversarials, NET.images)
 
 
 def test_settings_are_checked():
