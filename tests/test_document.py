@@ -163,7 +163,7 @@ def test_a_departure_says_what_is_left_refined(tmp_path):
     template = f"{{{{ departures(0.2, '{tmp_path}') }}}}"
     first, second = fill(template, tmp_path).splitlines()[2:]
     assert first.endswith("| ours 50%, foolbox's 75%; refined 25% |")
-    assert second.endswith("| within the interval |")
+    assert second.endswith("| within the interval; refined 25% |")
 
 
 def test_a_departure_may_be_what_others_find_in_the_paper(tmp_path):

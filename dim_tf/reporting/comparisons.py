@@ -1,5 +1,6 @@
 """Attacks beside each other, beside the paper's and beside foolbox's."""
 
+import itertools
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -28,7 +29,7 @@ def departures_table(
         margin: how far at least, from 0 to 1.
         compared: rows of `dim_tf.benchmark` by model, which tell whether
             foolbox's own attack finds the same on our weights.
-        refined: the same attacks, refined for models that binarize.
+        refined: some of the attacks, refined for models that binarize.
 
     Returns:
         Rows of cells; the difference is in points. What is known about it is
@@ -36,7 +37,7 @@ def departures_table(
         paper's is within our interval, that other attacks of the paper find as
         much, or the attack that a minimum is mostly of.
     """
-    after = {(cell.model, cell.attack): cell for cell in refined}
+    after = _with_minima(list(refined))
     rows: Rows = [("model", "attack", "ours", "paper", "difference", "checked")]
     for norm in tables.TITLES:
         own = [cell for cell in cells if cell.norm == norm]
@@ -45,23 +46,39 @@ def departures_table(
             ours = statistics.robust_accuracy(cell)
             if known is None or abs(ours.value - known) <= margin + 1e-9:
                 continue
-            checks = (
-                _side_by_side(_race(compared.get(cell.model, ()), cell)),
-                _refined(after.get((cell.model, cell.attack))),
-            )
-            parts = [each for each in own if each.model == cell.model]
+            left = _refined(after.get((cell.model, cell.attack)))
+            why = _side_by_side(_race(compared.get(cell.model, ()), cell))
+            if not why and (_is_minimum(cell) or not left):
+                parts = [each for each in own if each.model == cell.model]
+                why = (
+                    _within(ours, known)
+                    or _elsewhere(ours, cell)
+                    or _strongest(parts, cell)
+                )
             rows.append(
                 (
                     *(f"`{cell.model}`", f"`{cell.attack}`"),
                     *(tables.percent(ours, None), f"{known:.0%}"),
                     f"{100 * (ours.value - known):+.0f}",
-                    "; ".join(filter(None, checks))
-                    or _within(ours, known)
-                    or _elsewhere(ours, cell)
-                    or _strongest(parts, cell),
+                    "; ".join(filter(None, (why, left))),
                 )
             )
     return rows
+
+
+def _with_minima(cells: list[Cell]) -> dict[tuple[str, str], Cell]:
+    """By model and attack, or `all_<norm>`."""
+    minima = (
+        statistics.closest_by_model(cells, norm) for norm in tables.TITLES
+    )
+    return {
+        (cell.model, cell.attack): cell
+        for cell in itertools.chain(cells, *minima)
+    }
+
+
+def _is_minimum(cell: Cell) -> bool:
+    return cell.attack.startswith("all_")
 
 
 def _race(rows: Iterable[dict[str, Any]], cell: Cell) -> dict[str, Any] | None:
@@ -94,7 +111,7 @@ def _elsewhere(ours: Estimate, cell: Cell) -> str:
     """
     row = f"all_{cell.norm}_accuracy"
     least = tables.paper_values().get((row, cell.model))
-    if cell.attack.startswith("all_") or least is None:
+    if _is_minimum(cell) or least is None:
         return ""
     alike = _within(ours, least)
     return f"the paper's other attacks leave {least:.0%}" if alike else ""
