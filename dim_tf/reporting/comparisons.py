@@ -29,7 +29,8 @@ def departures_table(
         margin: how far at least, from 0 to 1.
         compared: rows of `dim_tf.benchmark` by model, which tell whether
             foolbox's own attack finds the same on our weights.
-        refined: some of the attacks, refined for models that binarize.
+        refined: some of the attacks, refined for models that binarize; a
+            minimum is compared to that of those of its norm.
 
     Returns:
         Rows of cells; the difference is in points. What is known about it is
