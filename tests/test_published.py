@@ -175,6 +175,17 @@ def test_the_readme_says_how_many_images():
     assert counts["bi_abs"] == counts["abs"]
 
 
+def test_the_attack_that_is_said_to_stop_early_does():
+    (alarm,) = re.findall(
+        r"^- alarm: linf_pgd on dim with twice the steps: "
+        r"robust accuracy (\d+)% becomes (\d+)%",
+        PAGE,
+        re.MULTILINE,
+    )
+    before, after = map(int, alarm)
+    assert 0.4 < after / before < 0.6
+
+
 def across_norms(folder):
     """By model, norm and sample: the least distance, whatever its attack."""
     least = collections.defaultdict(lambda: math.inf)
@@ -199,7 +210,7 @@ def check_closest(cell, least, model, norm):
     assert math.isclose(median, statistics.median(own), rel_tol=0.051)
 
 
-def test_adversarials_count_in_every_norm():
+def test_adversarials_count_in_every_norm(numbers):
     least = across_norms(RECORDS)
     header = r"^\|  \| L2 \| Linf \| L0 \| L1 \|\n.*\n"
     (rows,) = re.findall(
@@ -211,6 +222,9 @@ def test_adversarials_count_in_every_norm():
         model, *cells = (part.strip(" `") for part in line.split("|")[1:-1])
         for norm, cell in zip(THRESHOLDS, cells, strict=True):
             check_closest(cell, least, model, norm)
+        # As the words below the table say.
+        share = float(cells[1].partition("%")[0])
+        check(share, numbers, model, "All Linf, accuracy")
 
 
 def test_what_binarization_hides_is_that_of_the_refined_records(numbers):

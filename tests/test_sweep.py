@@ -254,6 +254,21 @@ def test_records_of_something_else_are_refused(
         planning.plan(tmp_path, [dataclasses.replace(BIM, **change)], COUNT, 10)
 
 
+def test_records_that_were_not_moved_all_the_way_are_refused(subject, tmp_path):
+    shards = run(tmp_path, subject, size=COUNT)
+    columns = sweep.records(
+        DDN, subject.model, subject.examples, jit_compile=False
+    )
+    for shard in shards:
+        # As records were when a last part of the way was left out.
+        older = {**shard.cell.fingerprint}
+        del older["clip_tries"]
+        results.write_shard(shard.path, columns, older)
+    assert not planning.plan(tmp_path, [BIM], COUNT, COUNT)
+    with pytest.raises(ValueError, match="clip_tries: None there, 11 here"):
+        planning.plan(tmp_path, [DDN], COUNT, COUNT)
+
+
 def test_a_separate_checker_confirms_the_records(subject, tmp_path):
     model, folder = subject.model, tmp_path / "results"
     saving.export(model, {"model": "toy"}, tmp_path / "models" / "toy")

@@ -16,6 +16,8 @@ import numpy as np
 from dim_tf.attacks import BinarizationRefinementAttack
 from dim_tf.attacks.suite import AttackSpec
 from dim_tf.evaluation import results
+from dim_tf.evaluation.search import CLIP_TRIES
+from dim_tf.evaluation.search import is_clipped
 
 # Of what is found on models that binarize their input.
 REFINEMENT = BinarizationRefinementAttack()
@@ -55,6 +57,7 @@ class Cell:
             "attack": repr(self.spec.attack),
             "repeats": self.spec.repeats,
             "epsilons": list(self.spec.epsilons),
+            "clip_tries": CLIP_TRIES if is_clipped(self.spec) else None,
             "seed": self.seed,
             "search_view": dict(self.search_view),
             "refinement": repr(REFINEMENT) if self.refined else None,

@@ -26,7 +26,7 @@ from dim_tf.evaluation.protocol import Trial
 
 _ATTACK_HALVINGS = 6
 # Moving an image costs a single forward pass.
-_CLIP_FRACTIONS = np.arange(1, 11) / 11
+CLIP_TRIES = 11
 _CLIP_HALVINGS = 8
 # Of the way to what an attack on a view came to.
 _FARTHER = np.array([1.1, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0])
@@ -66,7 +66,7 @@ def search(
     if on_view:
         _go_farther(trial, raw)
         raw = _agreeing(trial, raw, attack, fmodel)
-    if spec.norm != "l0":
+    if is_clipped(spec):
         sizes = distances(spec.norm, images, raw)
 
         def clip(rows, epsilons):
@@ -78,9 +78,18 @@ def search(
             )
             return moved.numpy().reshape(images[rows].shape)
 
-        grid = _CLIP_FRACTIONS[:, None] * sizes
+        fractions = np.arange(1, CLIP_TRIES + 1) / CLIP_TRIES
+        grid = fractions[:, None] * sizes
         _narrow(trial, clip, grid, _CLIP_HALVINGS)
     return np.full(len(images), np.nan)
+
+
+def is_clipped(spec: AttackSpec) -> bool:
+    """Whether the answer of an attack is moved toward the image.
+
+    In L0 there is nothing between an image and its neighbor.
+    """
+    return not isinstance(spec.attack, FixedEpsilon) and spec.norm != "l0"
 
 
 def refine(attack, fmodel, trial: Trial) -> None:
