@@ -140,6 +140,21 @@ def test_as_many_adversarials_are_kept_as_asked_for(subject, tmp_path):
     assert all(row["distance_l2"] < np.inf for row in rows)
 
 
+def test_gradients_are_of_images_alone(subject, monkeypatch):
+    """Those of the weights of ABS would take a hundred megabytes an image."""
+    tapes = []
+
+    class Tape(tf.GradientTape):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            tapes.append(self)
+
+    monkeypatch.setattr(tf, "GradientTape", Tape)
+    assert (metrics.gradient_sizes(subject.model, subject.examples) > 0).all()
+    assert tapes
+    assert not any(tape.watched_variables() for tape in tapes)
+
+
 def test_nothing_found_is_infinitely_far(subject):
     constant = keras.Model(
         subject.model.input,

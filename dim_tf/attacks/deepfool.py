@@ -86,7 +86,7 @@ class DeepFool(Walk):
 
     def _slopes(self, problem, flat, order):
         """Scores, what other classes lack to the first, and its gradients."""
-        with tf.GradientTape() as tape:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(flat)
             scores = problem.scores(flat)
             values = scores

@@ -128,7 +128,7 @@ class Problem:
             objective: scores -> `(batch,)`.
             flat: float32 `(batch, pixels)`.
         """
-        with tf.GradientTape() as tape:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(flat)
             scores = self.scores(flat)
             total = tf.reduce_sum(objective(scores))
