@@ -94,8 +94,9 @@ class EvaluateConfig:
     )
     thresholds: str = config.setting(
         "",
-        "Distances that --probes asks about, such as linf:0.03,l2:0.5; those "
-        "that are not named: the paper's, for MNIST.",
+        "Distances that accuracies are to be at, such as linf:0.03,l2:0.5; "
+        "attacks within an epsilon are called with them, too. Of norms that "
+        "are not named: the paper's, for MNIST.",
     )
     refine: bool = config.setting(
         False,
@@ -223,7 +224,7 @@ def _cells(target, settings, dataset) -> list[planning.Cell]:
             weights_digest=target.weights_digest,
             dataset=dataset,
             preset=settings.suite,
-            spec=spec,
+            spec=spec.including(limits[spec.norm]),
             seed=settings.seed,
             search_view=target.search_view,
             refined=settings.refine,

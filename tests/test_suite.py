@@ -57,6 +57,19 @@ def test_epsilon_grids_ascend_and_hold_the_paper_s_threshold():
         )
 
 
+def test_a_threshold_of_one_s_own_is_among_the_epsilons():
+    for norm, epsilon in (("l2", 10.0), ("l1", 0.5), ("linf", 1 / 255)):
+        spec = suite.PAPER[f"{norm}_bim"].including(epsilon)
+        assert set(spec.epsilons) == {*suite.EPSILONS[norm], epsilon}
+        assert (np.diff(spec.epsilons) > 0).all()
+    # The paper's change nothing, so that records of them go on to count.
+    for name, spec in suite.PAPER.items():
+        paper = spec.including(thresholds.PAPER[spec.norm])
+        assert repr(paper.epsilons) == repr(spec.epsilons), name
+    challenge = suite.EXTRA["linf_pgd40_challenge"]
+    assert challenge.including(0.1).epsilons == (0.3,)
+
+
 def test_runnable_sets_how_to_run_and_nothing_else():
     spec = suite.PAPER["l0_pointwise_x10"]
     repeated = spec.runnable(jit_compile=True, seed=3)

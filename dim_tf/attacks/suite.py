@@ -4,9 +4,9 @@
 2 L0, with the hyper-parameters of foolbox 3.2.1 (Pointwise: 2.4.0). The
 paper's own list is lost with its appendix; this is the one that fits its
 counts and its references. `quick` is a reduced preset for a first look, and
-`extra` what else asks for nothing but a model. `DatasetAttack`, which has to be
-fed images first, and `BinarizationRefinementAttack`, which refines what others
-find, are in none.
+`extra` what else can be called with a model alone. `DatasetAttack`, which has
+to be fed images first, and `BinarizationRefinementAttack`, which refines what
+others find, are in none.
 """
 
 import dataclasses
@@ -18,7 +18,8 @@ from dim_tf import attacks
 from dim_tf.attacks.adaptor import FixedEpsilon
 from dim_tf.attacks.adaptor import Native
 
-# The paper's thresholds are among them.
+# The paper's thresholds are among them; others are to be put there, see
+# `AttackSpec.including`.
 EPSILONS = {
     "l1": (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 50),
     "l2": (0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 2.5, 3, 3.5, 4, 5, 6),
@@ -62,6 +63,17 @@ class AttackSpec:
         if isinstance(self.attack, FixedEpsilon):
             return self.grid or EPSILONS[self.norm]
         return (None,)
+
+    def including(self, epsilon: float) -> "AttackSpec":
+        """This row, with an epsilon among those of its norm.
+
+        Whether an attack is enough within a threshold is known for sure only if
+        it was called with that. A row that has epsilons of its own keeps them.
+        """
+        if not isinstance(self.attack, FixedEpsilon) or self.grid:
+            return self
+        grid = sorted({*EPSILONS[self.norm], epsilon})
+        return dataclasses.replace(self, grid=tuple(grid))
 
     def for_model(self, model: keras.Model) -> "AttackSpec":
         """This row with an attack that knows a model, see `Native`."""

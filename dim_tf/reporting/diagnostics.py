@@ -114,6 +114,14 @@ def _gains(cells, probes):
             f"{before:.0%} becomes {after:.0%}"
             + (f", {sign}." if strong else "."),
         )
+        missed = _robust(attack, both.samples).mean() - after
+        if lesser is probe and missed > _MARGIN:
+            yield (
+                ALARM,
+                f"{name} on {probe.model} misses {missed:.0%} of what it finds "
+                "at the threshold alone: its epsilons are too far apart there. "
+                "Attack with the same --thresholds.",
+            )
 
 
 def _survivors(model, norm, members):
