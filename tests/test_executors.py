@@ -1,5 +1,7 @@
 """Records are the same, whoever makes them and whoever dies meanwhile."""
 
+import dataclasses
+import io
 import os
 import pathlib
 import random
@@ -11,12 +13,16 @@ import time
 import keras
 import numpy as np
 import pytest
+import rich.console
 
 from dim_tf import data
+from dim_tf.attacks.suite import EXTRA
 from dim_tf.attacks.suite import PAPER
 from dim_tf.evaluation import executors
 from dim_tf.evaluation import planning
+from dim_tf.evaluation import progress
 from dim_tf.evaluation import results
+from dim_tf.evaluation import sweep
 from dim_tf.evaluation import targets
 
 CLASSES = 4
@@ -91,6 +97,35 @@ def test_a_model_that_fails_is_said_and_the_rest_goes_on(folder):
     assert not broken.shard.path.exists()
     assert (second.failure, second.clean_accuracy) == ("", 1.0)
     assert good.shard.path.exists()
+
+
+def test_an_attack_that_cannot_attack_a_model_is_left_out(folder):
+    (first, *_) = jobs(folder, "unsuited")
+    spec = EXTRA["l2_latent_descent"]
+    cell = dataclasses.replace(first.shard.cell, spec=spec)
+    path = folder / "unsuited" / "latent.parquet"
+    shard = dataclasses.replace(first.shard, cell=cell, path=path)
+    job = dataclasses.replace(first, shard=shard)
+    (done,) = executors.in_process([job], examples(folder), "off")
+    assert "needs a model that reconstructs its input" in done.unsuited
+    assert (done.failure, done.clean_accuracy) == ("", 1.0)
+    assert not path.exists()
+
+
+def test_what_breaks_is_said(folder, monkeypatch):
+    def breaks(*args, **kwargs):
+        raise RuntimeError("no luck [today]")
+
+    monkeypatch.setattr(sweep, "search", breaks)
+    broken = jobs(folder, "broken")[:2]
+    console = rich.console.Console(file=io.StringIO(), width=200)
+    reports = executors.in_process(broken, examples(folder), "off")
+    failures = progress.follow(broken, reports, folder, COUNT, console)
+    assert not failures
+    assert console.file.getvalue().splitlines() == [
+        "mine: clean accuracy 100.0% on 24 images",
+        "mine: l2_bim broke on 8 samples: RuntimeError: no luck [today]",
+    ]
 
 
 def processes(title):

@@ -226,13 +226,32 @@ def test_what_more_work_gains(found, suffix, level, end):
     assert suffix not in str(tables.results_table(table))
 
 
+def test_epsilons_that_miss_the_threshold_are_an_alarm():
+    table = pa.concat_tables(
+        [
+            records(("dim", "l2_bim", "l2", [2.0, 2.0, 1.0])),
+            records(
+                ("dim", "l2_bim_threshold_alone", "l2", [1.5, np.inf, 1.5]),
+                preset="probe",
+            ),
+        ]
+    )
+    ((level, words),) = [pair for pair in said(table) if "misses" in pair[1]]
+    assert level == "alarm"
+    assert words.startswith("l2_bim on dim misses 33% of what it finds at the")
+
+
 @pytest.mark.parametrize(
     ("table", "level", "words"),
     [
         (
-            records(("dim", "l2_bim", "l2", [1.0]), status="error"),
+            records(
+                ("dim", "l2_bim", "l2", [1.0]),
+                **{"status": "error", "message": "no luck"},
+            ),
             "alarm",
-            "l2_bim broke on 1 samples of dim",
+            "l2_bim broke on 1 samples of dim; they count as failures of the "
+            "attack (no luck).",
         ),
         (
             records(("dim", "l2_boundary", "l2", [1.0]), status="no_start"),

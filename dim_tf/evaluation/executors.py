@@ -36,12 +36,17 @@ class Done:
     Attributes:
         job: which.
         clean_accuracy: of its model on all examples; NaN with a failure.
-        failure: why its model cannot be attacked; empty: the records are there.
+        failure: why its model cannot be attacked; empty: it can.
+        unsuited: why this attack cannot attack it; empty: the records are
+            there.
+        broken: why the attack broke on samples, a reason for each of these.
     """
 
     job: Job
     clean_accuracy: float
     failure: str = ""
+    unsuited: str = ""
+    broken: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,11 +87,18 @@ class Worker:
             OSError: they cannot be written.
         """
         subject, accuracy, failure = self._load(job.target)
+        if failure:
+            return Done(job, accuracy, failure)
+        try:
+            job.shard.cell.spec.for_model(subject.model)
+        except ValueError as error:
+            return Done(job, accuracy, unsuited=str(error))
         # A worker may have died between the writing and the telling.
-        if not failure and not job.shard.path.exists():
-            jit_compile = targets.jit_compile(self._xla, subject.model)
-            sweep.run_shard(job.shard, subject, jit_compile=jit_compile)
-        return Done(job, accuracy, failure)
+        if job.shard.path.exists():
+            return Done(job, accuracy)
+        jit_compile = targets.jit_compile(self._xla, subject.model)
+        broken = sweep.run_shard(job.shard, subject, jit_compile=jit_compile)
+        return Done(job, accuracy, broken=broken)
 
     def _load(self, target):
         key = target.name, target.weights_digest

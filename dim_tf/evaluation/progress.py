@@ -33,7 +33,14 @@ def follow(
         Why models could not be attacked, by name.
     """
     failures: dict[str, str] = {}
-    seen = set()
+    broken: dict[str, list[str]] = {}
+    said = set()
+
+    def say(text):
+        if text not in said:
+            said.add(text)
+            console.print(text, markup=False)
+
     with rich.progress.Progress(
         *rich.progress.Progress.get_default_columns(),
         rich.progress.MofNCompleteColumn(),
@@ -47,14 +54,20 @@ def follow(
             done = next(reports)
             bar.advance(task, len(done.job.shard.positions))
             name = done.job.target.name
+            attack = f"{name}: {done.job.shard.cell.spec.name}"
             if done.failure:
                 failures[name] = done.failure
-            elif name not in seen:
-                seen.add(name)
-                bar.print(
-                    f"{name}: clean accuracy {done.clean_accuracy:.1%} on "
-                    f"{num_examples} images"
-                )
+                continue
+            say(
+                f"{name}: clean accuracy {done.clean_accuracy:.1%} on "
+                f"{num_examples} images"
+            )
+            if done.unsuited:
+                say(f"{attack} is left out: {done.unsuited}")
+            broken.setdefault(attack, []).extend(done.broken)
+    for attack, reasons in broken.items():
+        if reasons:
+            say(f"{attack} broke on {len(reasons)} samples: {reasons[0]}")
     return failures
 
 

@@ -36,8 +36,14 @@ class Subject:
     examples: data.Examples
 
 
-def run_shard(shard: Shard, subject: Subject, *, jit_compile: bool) -> None:
-    """Attacks the samples of a shard and writes their records."""
+def run_shard(
+    shard: Shard, subject: Subject, *, jit_compile: bool
+) -> tuple[str, ...]:
+    """Attacks the samples of a shard and writes their records.
+
+    Returns:
+        Why the attack broke on samples, a reason for each of these.
+    """
     examples = subject.examples.take(list(shard.positions))
     columns = records(
         shard.cell, subject.model, examples, jit_compile=jit_compile
@@ -47,6 +53,7 @@ def run_shard(shard: Shard, subject: Subject, *, jit_compile: bool) -> None:
             if position >= shard.num_adversarials:
                 columns["adversarial"][place] = None
     results.write_shard(shard.path, columns, shard.cell.fingerprint)
+    return tuple(filter(None, columns["message"]))
 
 
 def records(

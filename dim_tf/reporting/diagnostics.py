@@ -56,11 +56,13 @@ def _failures(records):
     for status, (level, verb) in words.items():
         rows = records.filter(pc.field("status") == status)
         places = rows.group_by(["model", "attack"], use_threads=False)
-        for row in places.aggregate([([], "count_all")]).to_pylist():
+        wanted = [([], "count_all"), ("message", "max")]
+        for row in places.aggregate(wanted).to_pylist():
+            why = f" ({row['message_max']})" if row["message_max"] else ""
             yield (
                 level,
                 f"{row['attack']} {verb} on {row['count_all']} samples of "
-                f"{row['model']}; they count as failures of the attack.",
+                f"{row['model']}; they count as failures of the attack{why}.",
             )
 
 
