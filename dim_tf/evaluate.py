@@ -151,17 +151,7 @@ class EvaluateConfig:
                 f"{self.bounds!r}"
             ) from None
         reading = foreign.Reading(bounds, self.signature, self.probabilities)
-        found = [
-            targets.find(name, reading)
-            for name in filter(None, self.models.split(","))
-        ]
-        names = [target.name for target in found]
-        if len(set(names)) < len(names):
-            raise ValueError(
-                f"--models={self.models} has several models of one name "
-                f"({', '.join(names)}); their records would mix"
-            )
-        return found
+        return targets.find_all(self.models, reading)
 
     @property
     def attacks(self) -> list[AttackSpec]:
@@ -183,7 +173,10 @@ def attacks_table(preset: str) -> rich.table.Table:
 
 
 def jobs_of(
-    settings: EvaluateConfig, dataset: str, results: pathlib.Path
+    settings: EvaluateConfig,
+    found: list[targets.Target],
+    dataset: str,
+    results: pathlib.Path,
 ) -> list[executors.Job]:
     """What is left to do on this machine.
 
@@ -192,7 +185,7 @@ def jobs_of(
     """
     jobs = []
     kept = settings.num_adversarials
-    for target in settings.targets:
+    for target in found:
         cells = _cells(target, settings, dataset)
         turns = {cell.spec.name: turn for turn, cell in enumerate(cells)}
         shards = planning.plan(
@@ -258,16 +251,19 @@ def _load_examples(
 
 
 def _sweep(settings: EvaluateConfig, dataset: data.DataConfig) -> None:
-    name = dataset.dataset
+    found = settings.targets
     if settings.images:
         name = foreign.digest(pathlib.Path(settings.images))
+    else:
+        name = dataset.dataset
+        targets.check_dataset(found, name)
     results = pathlib.Path(settings.results).resolve()
-    jobs = jobs_of(settings, name, results)
+    jobs = jobs_of(settings, found, name, results)
     console = rich.console.Console()
     if settings.dry_run:
         cells = [
             (target.name, spec.name)
-            for target in settings.targets
+            for target in found
             for spec in settings.attacks
         ]
         console.print(progress.plan_table(jobs, cells, results))
@@ -281,7 +277,8 @@ def _sweep(settings: EvaluateConfig, dataset: data.DataConfig) -> None:
     else:
         reports = executors.in_process(jobs, examples, settings.xla)
     failures = progress.follow(jobs, reports, results, len(examples), console)
-    print(f"records in {settings.results}")
+    if not jobs or len(failures) < len({job.target.name for job in jobs}):
+        print(f"records in {settings.results}")
     if failures:
         raise ValueError(
             "; ".join(f"{name}: {why}" for name, why in failures.items())

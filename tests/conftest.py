@@ -167,6 +167,7 @@ def _write_folders(folder):
                 "weights_digest": saving.digest(model),
                 "settings": {
                     "model": name,
+                    "dataset": "mnist",
                     "sizes": dataclasses.asdict(sizes),
                 },
             }

@@ -162,6 +162,10 @@ def test_export_reuses_versions_and_restores_runs(trained, tiny_mnist):
         (["export", "--run_dir=runs/x", "--format=onnx"], "makes SavedModels"),
         (["evaluate", "--only=l9_bim"], "l9_bim not among l2_contrast"),
         (["evaluate", "--models=nothing"], "neither a folder nor"),
+        (["evaluate", "--models="], "must name at least one"),
+        (["evaluate", "--models=dim", "--bounds=0..255"], "of this project"),
+        (["evaluate", "--dataset=fashion_mnist"], "not on fashion_mnist"),
+        (["evaluate", "--images=no.npz", "--dry_run"], "there is no no.npz"),
         (["evaluate", "--shard_index=2"], "less than --shard_count=1, got 2"),
         (["report", "--results=/no/such"], "no records"),
         (["benchmark", "--output=."], "is a folder; name a JSON file"),
@@ -314,6 +318,7 @@ def test_evaluate_attacks_models_of_others(tmp_path):
         f"--images={tmp_path}/mine.npz",
         "--suite=quick",
         "--only=linf_bim,l0_pointwise",
+        "--thresholds=linf:0.0001",
         "--num_examples=9",
         f"--results={tmp_path}/results",
     )

@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from dim_tf import data
+from dim_tf import metrics
 from dim_tf.evaluation import targets
 from dim_tf.models import foreign
 
@@ -102,6 +103,32 @@ def test_our_own_models_have_a_name_and_a_card(saved_models):
     assert by_path.weights_digest == target.weights_digest
     with pytest.raises(ValueError, match="neither a folder nor one of"):
         targets.find("dimm")
+    with pytest.raises(ValueError, match="are all of this project"):
+        targets.find_all("bi_dim", foreign.Reading((0.0, 255.0)))
+    with pytest.raises(ValueError, match="at least one, got ','"):
+        targets.find_all(",")
+    with pytest.raises(ValueError, match="several models of one name .bi_dim"):
+        targets.find_all(f"bi_dim,{saved_models / 'bi_dim'}")
+    targets.check_dataset([target], "mnist")
+    with pytest.raises(ValueError, match="trained on mnist, not on cifar10"):
+        targets.check_dataset([target], "cifar10")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["my model (1)", "-dash", "_under", "r\u00e9sum\u00e9", "\u00e9", "2"],
+)
+def test_a_file_may_have_any_name(classifier, images, tmp_path, name):
+    target = targets.find(str(write(tmp_path / f"{name}.keras", classifier)))
+    assert target.name == name
+    scores = metrics.outputs(target.load(), images, "scores")
+    np.testing.assert_allclose(scores, classifier(images), 1e-4, 1e-5)
+
+
+def test_a_stranger_s_model_does_not_pass_for_ours(classifier, tmp_path):
+    path = write(tmp_path / "cnn.keras", classifier)
+    with pytest.raises(ValueError, match="cnn.keras has no card.json.*rename"):
+        targets.find(str(path))
 
 
 def write(path, model):
@@ -179,6 +206,13 @@ def test_images_come_from_npz_files(tmp_path):
         np.savez(path, **{"images": images, "labels": [1, 0], **changes})
         with pytest.raises(ValueError, match=message):
             foreign.images_of(path)
-    path.write_text("nothing")
-    with pytest.raises(ValueError, match="must be an .npz file"):
+    np.savez(path, images=images[:0], labels=np.zeros(0, int))
+    with pytest.raises(ValueError, match=r"must be some, got \(0, 3, 4, 1\)"):
         foreign.images_of(path)
+    np.savez(path, images=images, labels=[1, 0])
+    cut = path.read_bytes()[:100]
+    np.save(tmp_path / "one.npy", images)
+    for content in (b"nothing", cut, (tmp_path / "one.npy").read_bytes()):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="must be an .npz file"):
+            foreign.images_of(path)

@@ -27,12 +27,14 @@ class Target:
         weights_digest: of its weights, or of its files.
         load: makes the model, images in [0, 1] -> dict with `scores`.
         search_view: of the model, see `models.Entry`.
+        dataset: that it was trained on; empty: a model of others.
     """
 
     name: str
     weights_digest: str
     load: Callable[[], keras.Model]
     search_view: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    dataset: str = ""
 
 
 def find(name_or_path: str, reading: Reading = foreign.PLAIN) -> Target:
@@ -44,20 +46,71 @@ def find(name_or_path: str, reading: Reading = foreign.PLAIN) -> Target:
         reading: of a model of others.
 
     Raises:
-        ValueError, FileNotFoundError: as `models.find`.
+        ValueError, FileNotFoundError: as `models.find`; or a model of others
+            has the name of one of this project.
     """
     # Who loads it may be elsewhere.
     path = pathlib.Path(name_or_path).resolve()
     if path.exists() and not (path / "card.json").is_file():
+        name = foreign.name_of(path)
+        if name in models.MODELS:
+            raise ValueError(
+                f"{path} has no card.json, and the name of a model of this "
+                "project; rename it, or its records would be taken for that "
+                "model's"
+            )
         load = functools.partial(foreign.load, path, reading)
-        return Target(
-            foreign.name_of(path), foreign.digest(path, reading), load
-        )
+        return Target(name, foreign.digest(path, reading), load)
     folder = models.find(name_or_path).resolve()
     card = saving.read_card(folder)
     load = functools.partial(models.load_outputs, folder)
     view = models.entry(card["model"]).search_view
-    return Target(card["model"], card["weights_digest"], load, view)
+    dataset = card["settings"]["dataset"]
+    return Target(card["model"], card["weights_digest"], load, view, dataset)
+
+
+def find_all(names: str, reading: Reading = foreign.PLAIN) -> list[Target]:
+    """The models of a comma-separated list.
+
+    Args:
+        names: or paths, each as of `find`.
+        reading: of all models of others.
+
+    Raises:
+        ValueError: there are none, or several of one name, or a reading
+            without a model of others.
+        FileNotFoundError: as `find`.
+    """
+    found = [find(name, reading) for name in filter(None, names.split(","))]
+    if not found:
+        raise ValueError(f"--models must name at least one, got {names!r}")
+    if len({target.name for target in found}) < len(found):
+        raise ValueError(
+            f"--models={names} has several models of one name "
+            f"({', '.join(target.name for target in found)}); their records "
+            "would mix"
+        )
+    if reading != foreign.PLAIN and all(target.dataset for target in found):
+        raise ValueError(
+            "--bounds, --signature and --probabilities are for models of "
+            f"others, and --models={names} are all of this project"
+        )
+    return found
+
+
+def check_dataset(found: list[Target], dataset: str) -> None:
+    """Looks whether models were trained on a data set, as far as is known.
+
+    Raises:
+        ValueError: one was trained on another.
+    """
+    for target in found:
+        if target.dataset not in ("", dataset):
+            raise ValueError(
+                f"{target.name} was trained on {target.dataset}, not on "
+                f"{dataset}; give --dataset={target.dataset}, or images of "
+                "your own by --images"
+            )
 
 
 def check(model: keras.Model, examples: data.Examples) -> float:

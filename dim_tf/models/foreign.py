@@ -3,6 +3,8 @@
 import dataclasses
 import hashlib
 import pathlib
+import re
+import zipfile
 
 import keras
 import numpy as np
@@ -65,7 +67,9 @@ def load(path: pathlib.Path, reading: Reading = PLAIN) -> keras.Model:
         least = np.finfo(np.float32).tiny
         known = keras.ops.logical_or(scores < 0, scores >= least)
         scores = keras.ops.log(keras.ops.where(known, scores, least))
-    return keras.Model(images, {"scores": scores}, name=name_of(path))
+    # TensorFlow takes no other names.
+    name = re.sub(r"[^A-Za-z0-9]+", "_", path.stem).strip("_") or "model"
+    return keras.Model(images, {"scores": scores}, name=name)
 
 
 def name_of(path: pathlib.Path) -> str:
@@ -74,7 +78,13 @@ def name_of(path: pathlib.Path) -> str:
 
 
 def digest(path: pathlib.Path, reading: Reading | None = None) -> str:
-    """SHA-256 of a file, or of all files in a folder, and of their reading."""
+    """SHA-256 of a file, or of all files in a folder, and of their reading.
+
+    Raises:
+        FileNotFoundError: there is neither.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"there is no {path}")
     total = hashlib.sha256(repr(reading).encode() if reading else b"")
     files = [path] if path.is_file() else sorted(path.rglob("*"))
     for file in files:
@@ -154,9 +164,13 @@ def images_of(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
         ValueError: not such a file.
     """
     try:
-        with np.load(path) as arrays:
+        with path.open("rb") as file, np.load(file) as arrays:
             images, labels = arrays["images"], arrays["labels"]
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    # The last two are of a file that was cut short, and of one array alone.
+    except (
+        *(OSError, ValueError, KeyError, EOFError),
+        *(zipfile.BadZipFile, TypeError),
+    ) as error:
         raise ValueError(
             f"{path} must be an .npz file with images and labels: {error}"
         ) from error
@@ -169,6 +183,8 @@ def images_of(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
             f"images in {path} must be uint8 or float (n, height, width) or "
             f"(n, height, width, channels), got {images.dtype} {images.shape}"
         )
+    if not images.size:
+        raise ValueError(f"images in {path} must be some, got {images.shape}")
     if not (images.min() >= 0 and images.max() <= 1):
         raise ValueError(
             f"images in {path} must lie in [0, 1], got values in "
