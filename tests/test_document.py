@@ -2,9 +2,11 @@
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from PIL import Image
 from test_report_page import records
+from test_tables import half_a_sweep
 
 from dim_tf import report
 from dim_tf.evaluation import results
@@ -31,6 +33,7 @@ COMPARED = {
         for size, ours, stock in ((1, 0.0, 1.0), (4, 0.5, 0.75), (9, 1.0, 1.0))
     ]
 }
+ALLOWED = {"allow_missing": True}
 
 
 def fill(template, folder, table=TABLE, images=None, **options):
@@ -220,6 +223,32 @@ def test_models_are_paired_image_by_image(tmp_path):
     ]
     with pytest.raises(ValueError, match="no records of mine"):
         fill("{{ paired(('dim', 'mine')) }}", tmp_path, table)
+
+
+def test_what_is_of_no_sample_is_a_dash(tmp_path):
+    table = half_a_sweep(records)
+    asked = (
+        "accuracy('all_l2', 'dim')",
+        "median('all_l2', 'dim')",
+        "accuracy('all_l2', 'cnn')",
+        "accuracy('l2_bim', 'dim')",
+    )
+    template = " ".join(f"{{{{ {each} }}}}" for each in asked)
+    found = fill(template, tmp_path, table, **ALLOWED)
+    assert found == "- - 50% 50%"
+    tables = {
+        "closest()": ["| `l2_bim` | - | 100% |", "| `l2_boundary` | - | - |"],
+        "paired(('dim', 'cnn'))": ["| `dim` over `cnn` | - |"],
+        "narrowing('dim')": [],
+    }
+    for expression, rows in tables.items():
+        text = fill(f"{{{{ {expression} }}}}", tmp_path, table, **ALLOWED)
+        assert text.splitlines()[2:] == rows
+    dim = table.filter(pc.field("model") == "dim")
+    assert fill("{{ curves('l2') }}", tmp_path, dim, **ALLOWED) == "-"
+    fill(
+        "{{ every_attack('dim') }}{{ departures(0) }}", tmp_path, dim, **ALLOWED
+    )
 
 
 def test_costs_are_means_over_the_attacked(tmp_path):

@@ -8,9 +8,11 @@ import json
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from matplotlib.colors import to_rgba
 from PIL import Image
+from test_tables import half_a_sweep
 from test_tables import records as records_of
 
 from dim_tf.attacks import suite
@@ -171,6 +173,33 @@ def test_the_page_needs_nothing_else():
     assert "a &amp; b" in text
     assert "1 &lt; 2" in text
     assert "1,234" in text
+
+
+def test_the_page_and_the_formats_of_half_a_sweep():
+    half = half_a_sweep(records)
+    probe = records(
+        *3 * [("dim", "l2_bim_another_start", "l2", [1.0])], preset="probe"
+    )
+    # Another machine makes the probe of another sample.
+    table = pa.concat_tables([half, probe.set_column(3, "sample", [[7, 8, 9]])])
+    rows = tables.results_table(table, allow_missing=True)
+    for text in (form(rows) for form in formats.FORMATS.values()):
+        assert "nan" not in text
+
+    def adversarials(model, attack, samples):
+        return {sample: np.full(16, 0.25) for sample in samples}
+
+    notes = said(table)
+    assert all("dim" not in words for level, words in notes if level == "alarm")
+    text = page_module.page(table, rows, notes, "half", adversarials)
+    assert "<td>-</td>" in text
+    # Curves and boxes of cnn alone, adversarials of both.
+    assert text.count("<svg") == 2
+    assert text.count('alt="a 3 taken for a 5"') == 6
+    alone = table.filter(pc.field("model") == "dim")
+    rows = tables.results_table(alone, allow_missing=True)
+    text = page_module.page(alone, rows, said(alone), "half", adversarials)
+    assert "<svg" not in text
 
 
 def said(table):

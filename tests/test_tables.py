@@ -1,5 +1,6 @@
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from dim_tf.evaluation import results
@@ -112,6 +113,36 @@ def test_a_minimum_is_over_the_same_samples():
     rows = dict(tables.results_table(table, allow_missing=True))
     for row in ("**All L2, median**", "**Minimal accuracy, L2**"):
         assert rows[row].endswith(" *")
+
+
+def half_a_sweep(records):
+    """What one machine of several that share a sweep may have made so far."""
+    whole = [
+        records(("dim", attack, "l2", [1.0, 2.0, np.inf, 4.0]))
+        for attack in ("l2_bim", "l2_boundary")
+    ]
+    parts = [whole[0].slice(0, 2), whole[1].slice(2, 2)]
+    return pa.concat_tables([*parts, records(("cnn", "l2_bim", "l2", [1, 2]))])
+
+
+def test_of_no_sample_in_common_there_is_no_minimum():
+    table = half_a_sweep(records)
+    rows = {row[0]: row[1:] for row in tables.results_table(table, True)}
+    assert rows["`l2_bim`"] == (
+        "50% [9%, 91%], paper 94%",
+        "50% [9%, 91%], paper 17%",
+    )
+    assert rows["`l2_boundary`"][0].startswith("100% [")
+    for row in ("**All L2, accuracy**", "**Minimal accuracy, L2**"):
+        dim, cnn = rows[row]
+        assert dim == "-"
+        assert cnn.startswith("50% [9%, 91%]")
+        assert cnn.endswith(" *")
+    assert rows["**All L2, median**"][0] == "-"
+    assert rows["samples"] == ("2", "2")
+    alone = table.filter(pc.field("model") == "dim")
+    rows = dict(tables.results_table(alone, True))
+    assert rows["**Minimal accuracy**"] == "-"
 
 
 def test_two_records_of_a_sample_are_refused():

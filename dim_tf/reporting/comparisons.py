@@ -140,7 +140,8 @@ def paired_table(cells: list[Cell], pairs: Iterable[tuple[str, str]]) -> Rows:
     Returns:
         Rows of cells, a row for each pair and a column for each norm that is
         there: the share of images on which the first model's distance under all
-        attacks is the larger one, of those that it is not the same on.
+        attacks is the larger one, of those that it is not the same on; `-`
+        where there are none.
     """
     norms = [
         norm
@@ -154,7 +155,10 @@ def paired_table(cells: list[Cell], pairs: Iterable[tuple[str, str]]) -> Rows:
     ]
     for first, second in pairs:
         shares = (
-            statistics.larger(least[first], least[second]) for least in by_norm
+            statistics.larger(least[first], least[second])
+            if {first, second} <= least.keys()
+            else None
+            for least in by_norm
         )
         texts = (tables.percent(each, None) if each else "-" for each in shares)
         rows.append((f"`{first}` over `{second}`", *texts))
@@ -170,7 +174,7 @@ def closest_table(cells: list[Cell]) -> Rows:
     Returns:
         Rows of cells, a column for each model: the share of the samples that
         fall at all for which nothing of the norm comes closer; ties count for
-        all.
+        all. `-` where none falls, or none has all attacks.
     """
     models = list(dict.fromkeys(cell.model for cell in cells))
     rows: Rows = [("", *(f"`{model}`" for model in models))]
@@ -183,7 +187,7 @@ def closest_table(cells: list[Cell]) -> Rows:
             shares = {
                 cell.model: _share_closest(cell, least[cell.model])
                 for cell in own
-                if cell.attack == attack
+                if cell.attack == attack and cell.model in least
             }
             texts = (shares.get(model, "-") for model in models)
             rows.append((f"`{attack}`", *texts))
@@ -210,6 +214,7 @@ def narrowing_table(cells: list[Cell]) -> Rows:
         lowest accuracy, and one after the other the
         attack that takes most of what the ones above leave, with what is left.
         The last one's accuracy is that of all, and has the paper's beside it.
+        None where no sample has all attacks.
     """
     rows: Rows = [("model", "norm", "attacks", "accuracy", "median", "paper")]
     for model in dict.fromkeys(cell.model for cell in cells):
@@ -237,6 +242,8 @@ def narrowing_table(cells: list[Cell]) -> Rows:
 
 def _narrowing(cells: list[Cell]) -> Iterator[list[Cell]]:
     """The strongest cell, then with the one that adds most, and so on."""
+    if not cells or not len(statistics.closest(cells, "").samples):
+        return
     rest = list(cells)
     taken: list[Cell] = []
     while rest and (not taken or _left(taken) > _left(cells)):

@@ -31,7 +31,8 @@ def diagnostics(
         limits: thresholds by norm.
 
     Returns:
-        Pairs of `"alarm"` or `"note"` and a sentence.
+        Pairs of `"alarm"` or `"note"` and a sentence; none on attacks that
+        are to be compared and have no sample in common.
     """
     cells = statistics.cells(records, limits)
     found = [
@@ -104,6 +105,8 @@ def _gains(cells, probes):
             continue
         attack = attacks[probe.model, name]
         both = statistics.closest([attack, probe], name)
+        if not len(both.samples):
+            continue
         # The threshold alone is the lesser work of the two.
         lesser = probe if suffix == results.THRESHOLD_ALONE else attack
         before = _robust(lesser, both.samples).mean()
@@ -129,6 +132,8 @@ def _gains(cells, probes):
 def _survivors(model, norm, members):
     """At an unbounded epsilon no model is robust."""
     overall = statistics.closest(members, "all")
+    if not len(overall.samples):
+        return
     left = np.isinf(overall.distances).mean()
     if left:
         yield (
@@ -153,6 +158,8 @@ def _blind_attacks(model, norm, members):
     best = statistics.closest(seeing, "gradients")
     best_blind = statistics.closest(blind, "decisions")
     common = np.intersect1d(best.samples, best_blind.samples)
+    if not len(common):
+        return
     lost = (_robust(best, common) & ~_robust(best_blind, common)).mean()
     if lost > _MARGIN:
         yield (

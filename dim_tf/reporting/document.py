@@ -22,7 +22,8 @@ A template is Jinja's, and calls these:
     {{ records("folder").accuracy("l2_bim", "dim") }}
                                     the same of other records
 
-so that no number is written by hand.
+so that no number is written by hand. With `--allow_missing`, `-` stands for
+what is of no sample: a minimum over attacks that have none in common.
 """
 
 import functools
@@ -180,12 +181,14 @@ class _Numbers:
         rows = [row]
         if row == "minimal_accuracy":
             rows = [f"all_{norm}" for norm in tables.TITLES]
-        found = (self._cell(each, model) for each in rows)
+        found = [cell for each in rows if (cell := self._cell(each, model))]
+        if len(found) < len(rows):
+            return "-"
         return _percent(min(map(_robust_accuracy, found)))
 
     def median(self, row: str, model: str) -> str:
         cell = self._cell(row, model)
-        return f"{statistics.median_distance(cell).value:.2g}"
+        return f"{statistics.median_distance(cell).value:.2g}" if cell else "-"
 
     def _require(self, model: str) -> None:
         if not any(cell.model == model for cell in self.cells):
@@ -203,11 +206,12 @@ class _Numbers:
             raise ValueError(f"the paper has no {row} of {model}")
         return f"{value:g}" if row.endswith("_median") else _percent(value)
 
-    def _cell(self, row: str, model: str) -> Cell:
-        try:
-            return self._cells[row, model]
-        except KeyError:
-            raise ValueError(f"no records of {row} on {model}") from None
+    def _cell(self, row: str, model: str) -> Cell | None:
+        """What a row is of; None: a minimum over no sample."""
+        minima = {(f"all_{cell.norm}", cell.model) for cell in self.cells}
+        if (row, model) not in self._cells.keys() | minima:
+            raise ValueError(f"no records of {row} on {model}")
+        return self._cells.get((row, model))
 
     def departures(self, margin: float, refined: str = "") -> str:
         after = statistics.cells(_read(refined)) if refined else []
@@ -278,6 +282,8 @@ class _Pictures:
 
     def curves(self, norm: str) -> str:
         least = statistics.closest_by_model(self._cells, norm)
+        if not least:
+            return "-"
         figure = figures.accuracy_curves(least, norm)
         words = f"Accuracy over epsilon, {tables.TITLES[norm]}"
         return self._saved(figure, f"curves_{norm}.png", words)

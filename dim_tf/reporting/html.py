@@ -47,7 +47,8 @@ def page(
         if least:
             curves.append(_svg(figures.accuracy_curves(least, norm)))
             boxes.append(_svg(figures.distance_boxes(least, norm)))
-        galleries += _galleries(records, least, norm, adversarials)
+        models = dict.fromkeys(c.model for c in cells if c.norm == norm)
+        galleries += _galleries(records, models, norm, adversarials)
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined
     )
@@ -63,9 +64,9 @@ def page(
     )
 
 
-def _galleries(records, cells, norm, adversarials):
-    for cell in cells:
-        rows = figures.pictured(records, cell.model, norm, adversarials)
+def _galleries(records, models, norm, adversarials):
+    for model in models:
+        rows = figures.pictured(records, model, norm, adversarials)
         images = [
             {
                 "address": figures.png(row["adversarial"]),
@@ -75,7 +76,7 @@ def _galleries(records, cells, norm, adversarials):
             for row in rows
         ]
         if images and images[0]["address"]:
-            yield f"{cell.model}, {tables.TITLES[norm]}", images
+            yield f"{model}, {tables.TITLES[norm]}", images
 
 
 def _svg(figure: Figure) -> str:

@@ -105,7 +105,10 @@ def _encoded(column) -> tuple[np.ndarray, list[str]]:
 
 
 def closest(members: list[Cell], name: str) -> Cell:
-    """Several attacks on a model as one, on the samples that all have."""
+    """Several attacks on a model as one, on the samples that all have.
+
+    In a sweep that is not finished, these may be none.
+    """
     common = members[0].samples
     for cell in members[1:]:
         common = np.intersect1d(common, cell.samples)
@@ -122,12 +125,17 @@ def closest(members: list[Cell], name: str) -> Cell:
 
 
 def closest_by_model(cells: list[Cell], norm: str) -> list[Cell]:
-    """For every model, all attacks of a norm as one, called `all_<norm>`."""
+    """For every model, all attacks of a norm as one, called `all_<norm>`.
+
+    Without models whose attacks have no sample in common: of no sample, there
+    is neither an accuracy nor a median.
+    """
     members: dict[str, list[Cell]] = {}
     for cell in cells:
         if cell.norm == norm:
             members.setdefault(cell.model, []).append(cell)
-    return [closest(own, f"all_{norm}") for own in members.values()]
+    found = [closest(own, f"all_{norm}") for own in members.values()]
+    return [cell for cell in found if len(cell.samples)]
 
 
 def closest_across_norms(records: pa.Table) -> list[Cell]:

@@ -50,7 +50,8 @@ def results_table(
     Returns:
         Rows of cells below a header row. A cell has the accuracy at the norm's
         threshold or the median distance, its 95 % interval, and the paper's
-        value where there is one.
+        value where there is one; `-` where attacks or samples to have it of
+        are not there.
 
     Raises:
         ValueError: a minimum would be over different attacks or samples for
@@ -77,20 +78,21 @@ def results_table(
         least = statistics.closest_by_model(own, norm)
         overall += least
         for kind, text in (("accuracy", _accuracy), ("median", _median)):
-            texts = _texts(least, models, name, text)
-            title_cell = f"**All {title}, {kind}**"
-            rows.append((title_cell, *(each + mark for each in texts)))
+            texts = _texts(least, models, name, text, mark)
+            rows.append((f"**All {title}, {kind}**", *texts))
     rows.append(_minimal_accuracies(overall, models, max(marks, default="")))
     rows.append(("samples", *_sample_counts(cells, models)))
     rows.append(("preset", *_presets(records, models)))
     return rows
 
 
-def _texts(cells, models, attack, text=None) -> list[str]:
+def _texts(cells, models, attack, text=None, mark="") -> list[str]:
     """A text for every model, `-` where it has no such cell."""
     own = {cell.model: cell for cell in cells if cell.attack == attack}
     text = text or _accuracy
-    return [text(own[model]) if model in own else "-" for model in models]
+    return [
+        text(own[model]) + mark if model in own else "-" for model in models
+    ]
 
 
 def check(cells: list[Cell], complete: bool = False) -> None:
@@ -174,13 +176,16 @@ def _minimal_accuracies(overall: list[Cell], models, mark: str) -> tuple:
     """The least accuracy of the norms, which are named unless all are there."""
     norms = dict.fromkeys(cell.norm for cell in overall)
     title = "**Minimal accuracy**"
-    if len(norms) < len(TITLES):
+    if 0 < len(norms) < len(TITLES):
         title = (
             f"**Minimal accuracy, {', '.join(TITLES[norm] for norm in norms)}**"
         )
     texts = []
     for model in models:
         own = [cell for cell in overall if cell.model == model]
+        if not own:
+            texts.append("-")
+            continue
         least = min(
             map(statistics.robust_accuracy, own),
             key=lambda estimate: estimate.value,
