@@ -38,7 +38,7 @@ ALLOWED = {"allow_missing": True}
 
 def fill(template, folder, table=TABLE, images=None, **options):
     if images is None:
-        images = {5: np.full(16, 0.25), 6: np.full(16, 0.75)}
+        images = {5: np.full((4, 4, 1), 0.25), 6: np.full((4, 4, 1), 0.75)}
 
     def adversarials(model, attack, samples):
         return {each: images[each] for each in samples if each in images}
@@ -349,4 +349,7 @@ def test_a_gallery_may_be_of_other_records(tmp_path, monkeypatch):
     assert np.array(Image.open(folder / "gallery_l2_others.png")).std() > 0
     (shown,) = drawn
     assert shown.keys() == {"cnn"}
-    assert [row["adversarial"] for row in shown["cnn"]] == 4 * [16 * [0.25]]
+    drawn = [row["adversarial"] for row in shown["cnn"]]
+    np.testing.assert_array_equal(drawn, np.full((4, 4, 4, 1), 0.25))
+    nothing = fill("{{ gallery('linf') }}", folder, images={})
+    assert nothing == "-"

@@ -101,14 +101,33 @@ def test_the_gallery_has_the_closest_of_each_sample():
     assert figures.closest(table, "cnn", "l2") == []
 
 
-@pytest.mark.parametrize("shape", [(4, 4), (4, 4, 3)])
+# Three times 8 by 6 is a square.
+@pytest.mark.parametrize("shape", [(4, 4, 1), (4, 5, 1), (4, 4, 3), (8, 6, 3)])
 def test_an_image_is_its_png(shape, generator):
     levels = generator.integers(0, 256, shape).astype(np.uint8)
-    head, _, code = figures.png(levels.ravel() / 255).partition(",")
+    head, _, code = figures.png(levels / 255).partition(",")
     assert head == "data:image/png;base64"
     read = Image.open(io.BytesIO(base64.b64decode(code)))
-    np.testing.assert_array_equal(np.array(read), levels)
-    assert figures.png(np.zeros(15)) is None
+    np.testing.assert_array_equal(np.array(read).reshape(shape), levels)
+
+
+@pytest.mark.parametrize("shape", [(4, 5, 1), (8, 6, 3)])
+def test_a_gallery_draws_images_in_their_shape(shape, generator):
+    table = records(("dim", "l2_bim", "l2", [2.0]))
+    image = generator.uniform(size=shape)
+    rows = figures.pictured(table, "dim", "l2", lambda *_: {5: image})
+    (axes,) = figures.gallery({"dim": rows}, "l2", "title").axes
+    (drawn,) = axes.get_images()
+    np.testing.assert_array_equal(drawn.get_array().reshape(shape), image)
+
+
+def test_what_has_no_colors_to_draw_is_left_out():
+    table = records(("dim", "l2_bim", "l2", [2.0]))
+    image = np.zeros((4, 4, 2))
+    assert not figures.pictured(table, "dim", "l2", lambda *_: {5: image})
+    rows = tables.results_table(table)
+    text = page_module.page(table, rows, [], "none", lambda *_: {5: image})
+    assert "none that can be drawn" in text
 
 
 def test_boxes_hold_the_samples_that_fall():
@@ -159,7 +178,7 @@ def test_the_page_needs_nothing_else():
     rows = tables.results_table(table)
 
     def adversarials(model, attack, samples):
-        return {sample: np.full(16, 0.25) for sample in samples}
+        return {sample: np.full((4, 4, 1), 0.25) for sample in samples}
 
     notes = [("alarm", "1 < 2")]
     text = page_module.page(table, rows, notes, "a & b", adversarials)
@@ -187,7 +206,7 @@ def test_the_page_and_the_formats_of_half_a_sweep():
         assert "nan" not in text
 
     def adversarials(model, attack, samples):
-        return {sample: np.full(16, 0.25) for sample in samples}
+        return {sample: np.full((4, 4, 1), 0.25) for sample in samples}
 
     notes = said(table)
     assert all("dim" not in words for level, words in notes if level == "alarm")

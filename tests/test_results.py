@@ -43,6 +43,34 @@ def test_what_is_written_is_read(tmp_path):
     assert results.read(tmp_path, ["sample"]).column_names == ["sample"]
 
 
+@pytest.mark.parametrize(
+    ("written", "pixels", "read"),
+    [
+        ((8, 6, 3), 144, (8, 6, 3)),
+        ((12, 12, 1), 144, (12, 12, 1)),
+        ((5, 1, 2), 10, (5, 1, 2)),
+        # As files were before they said it.
+        (None, 784, (28, 28, 1)),
+        (None, 144, None),
+        (None, 48, None),
+        (None, 10, None),
+    ],
+)
+def test_adversarials_have_the_shape_of_the_images(
+    written, pixels, read, tmp_path
+):
+    path = results.shard_path(tmp_path / "dim" / "l2_bim", range(2))
+    image = np.arange(pixels, dtype=np.float32)
+    own = {**columns([0, 1]), "adversarial": [image, None]}
+    results.write_shard(path, own, FINGERPRINT, written)
+    results.check_fingerprint(path, FINGERPRINT)
+    found = results.adversarials(tmp_path, "dim", "l2_bim", [0, 1])
+    assert {sample: each.shape for sample, each in found.items()} == (
+        {0: read} if read else {}
+    )
+    assert all((each.ravel() == image).all() for each in found.values())
+
+
 def test_no_disk_no_shard(tmp_path, monkeypatch):
     path = results.shard_path(tmp_path / "dim", range(2))
 

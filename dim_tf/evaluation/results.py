@@ -4,7 +4,8 @@
 
 A file is a shard: some samples, one attack, one model. It is written under a
 temporary name and renamed, so that it is there whole or not at all, and its
-metadata says what it was made with.
+metadata says what it was made with, and the shape of the images, which are flat
+in it.
 
 `gradient` is the largest entry of the gradient of the cross-entropy at the
 clean image: 0 or NaN where attacks that need gradients are lost. The preset
@@ -12,14 +13,17 @@ clean image: 0 or NaN where attacks that need gradients are lost. The preset
 """
 
 import json
+import math
 import os
 import pathlib
 import tempfile
 from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -60,11 +64,15 @@ THRESHOLD_ALONE = "_threshold_alone"
 # All that tables need.
 WITHOUT_IMAGES = [name for name in SCHEMA.names if name != "adversarial"]
 _FINGERPRINT = b"dim_tf"
+_IMAGE_SHAPE = b"image_shape"
 Fingerprint = Mapping[str, Any]
 
 
 def write_shard(
-    path: pathlib.Path, columns: Mapping[str, Any], fingerprint: Fingerprint
+    path: pathlib.Path,
+    columns: Mapping[str, Any],
+    fingerprint: Fingerprint,
+    image_shape: Sequence[int] | None = None,
 ) -> None:
     """Writes a shard, whole or not at all.
 
@@ -72,8 +80,11 @@ def write_shard(
         path: of the file; its folder is made where missing.
         columns: by name as in `SCHEMA`, all of a length.
         fingerprint: JSON-able, what the records were made with.
+        image_shape: height, width and channels; None: not known.
     """
     metadata = {_FINGERPRINT: json.dumps(fingerprint, sort_keys=True)}
+    if image_shape:
+        metadata[_IMAGE_SHAPE] = json.dumps(list(image_shape))
     table = pa.table(columns, SCHEMA).replace_schema_metadata(metadata)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, scratch = tempfile.mkstemp(".tmp", "." + path.name, path.parent)
@@ -151,7 +162,7 @@ def read(folder: pathlib.Path, columns=None) -> pa.Table:
 
 def adversarials(
     folder: pathlib.Path, model: str, attack: str, samples: Collection[int]
-) -> dict[int, list[float]]:
+) -> dict[int, np.ndarray]:
     """The adversarials of some samples, without reading all the others.
 
     Args:
@@ -160,16 +171,35 @@ def adversarials(
         samples: which.
 
     Returns:
-        By sample; without those that have none.
+        By sample: float `(height, width, channels)`. Without those that have
+        none, and those of older files that may be of more than one shape.
     """
     wanted = pc.field("sample").isin(list(samples))
     wanted &= pc.field("adversarial").is_valid()
-    found: dict[int, list[float]] = {}
+    found: dict[int, np.ndarray] = {}
     for path, _ in shards(folder / model / attack):
         columns = ["sample", "adversarial"]
         table = pq.read_table(path, columns=columns, filters=wanted)
-        found |= dict(zip(*map(pa.ChunkedArray.to_pylist, table), strict=True))
+        for row in table.to_pylist():
+            pixels = row["adversarial"]
+            shape = _image_shape(table.schema.metadata or {}, len(pixels))
+            if shape:
+                found[row["sample"]] = np.reshape(pixels, shape)
     return found
+
+
+def _image_shape(
+    metadata: Mapping[bytes, bytes], pixels: int
+) -> tuple[int, ...] | None:
+    """The shape of a file's images; None: there is no telling.
+
+    Older files do not say. A square number of pixels is a square gray image
+    there, but a multiple of three is not: 8x6 in colors has as many as 12x12.
+    """
+    if _IMAGE_SHAPE in metadata:
+        return tuple(json.loads(metadata[_IMAGE_SHAPE]))
+    side = math.isqrt(pixels)
+    return (side, side, 1) if side**2 == pixels and pixels % 3 else None
 
 
 def _opened(function, path):

@@ -52,7 +52,10 @@ def run_shard(
         for place, position in enumerate(shard.positions):
             if position >= shard.num_adversarials:
                 columns["adversarial"][place] = None
-    results.write_shard(shard.path, columns, shard.cell.fingerprint)
+    image_shape = examples.images.shape[1:]
+    results.write_shard(
+        shard.path, columns, shard.cell.fingerprint, image_shape
+    )
     return tuple(filter(None, columns["message"]))
 
 

@@ -23,7 +23,8 @@ A template is Jinja's, and calls these:
                                     the same of other records
 
 so that no number is written by hand. With `--allow_missing`, `-` stands for
-what is of no sample: a minimum over attacks that have none in common.
+what is of no sample: a minimum over attacks that have none in common. It also
+stands for a gallery of records that keep no adversarials.
 """
 
 import functools
@@ -33,6 +34,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jinja2
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.figure import Figure
@@ -48,7 +50,7 @@ from dim_tf.reporting.cards import Rows
 from dim_tf.reporting.cards import to_markdown
 from dim_tf.reporting.statistics import Cell
 
-Adversarials = Callable[..., dict[int, list[float]]]
+Adversarials = Callable[..., dict[int, np.ndarray]]
 
 
 def fill(
@@ -300,6 +302,8 @@ class _Pictures:
             model: figures.pictured(records, model, norm, adversarials)
             for model in records["model"].unique().to_pylist()
         }
+        if not any(shown.values()):
+            return "-"
         figure = figures.gallery(shown, norm, words)
         words = f"{words}, {tables.TITLES[norm]}"
         return self._saved(figure, f"{name}.png", words)

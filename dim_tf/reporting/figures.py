@@ -121,7 +121,9 @@ def closest(records: pa.Table, model: str, norm: str) -> list[dict]:
 def pictured(
     records: pa.Table, model: str, norm: str, adversarials: Callable
 ) -> list[dict]:
-    """`closest` with the adversarials themselves, where they were kept.
+    """`closest` with the adversarials themselves.
+
+    Where they were kept, and are gray or of three colors.
 
     Args:
         records: of `evaluation.results`.
@@ -137,6 +139,7 @@ def pictured(
         (attack, sample): image
         for attack, own in samples.items()
         for sample, image in adversarials(model, attack, own).items()
+        if image.shape[-1] in (1, 3)
     }
     return [
         {**row, "adversarial": found[row["attack"], row["sample"]]}
@@ -149,7 +152,7 @@ def gallery(shown: dict[str, list[dict]], norm: str, title: str) -> Figure:
     """Adversarials, a row for each model, what they are taken for above.
 
     Args:
-        shown: by model, records of `pictured`; square gray images.
+        shown: by model, records of `pictured`, some of all.
         norm: of the distances below the images.
         title: what they are; the norm's name goes after it.
     """
@@ -169,9 +172,7 @@ def gallery(shown: dict[str, list[dict]], norm: str, title: str) -> Figure:
         line[0].set_ylabel(model, rotation=0, ha="right", va="center")
         for row in rows:
             axes = line[columns.index(row["sample"])]
-            pixels = np.asarray(row["adversarial"])
-            side = round(np.sqrt(pixels.size))
-            axes.imshow(pixels.reshape(side, side), cmap="gray", vmin=0, vmax=1)
+            axes.imshow(row["adversarial"], cmap="gray", vmin=0, vmax=1)
             words = f"{row['label']} as {row['adversarial_prediction']}"
             axes.set_title(words, fontsize=8, pad=2)
             distance = row[f"distance_{norm}"]
@@ -180,26 +181,19 @@ def gallery(shown: dict[str, list[dict]], norm: str, title: str) -> Figure:
     return figure
 
 
-def png(pixels) -> str | None:
-    """A square image as a `data:` address of a PNG file.
+def png(image: np.ndarray) -> str:
+    """An image as a `data:` address of a PNG file.
 
     Args:
-        pixels: float `(side * side,)` or `(side * side * 3,)` in [0, 1].
-
-    Returns:
-        The address; None where the image is not square.
+        image: float `(height, width, 1)` or `(height, width, 3)` in [0, 1].
     """
-    gray = np.asarray(pixels)
-    for channels in ((), (3,)):
-        side = round(np.sqrt(len(gray) / np.prod(channels)))
-        shape = (side, side, *channels)
-        if np.prod(shape) == len(gray):
-            levels = np.round(gray.reshape(shape) * 255).astype(np.uint8)
-            file = io.BytesIO()
-            Image.fromarray(levels).save(file, "png")
-            code = base64.b64encode(file.getvalue()).decode()
-            return f"data:image/png;base64,{code}"
-    return None
+    levels = np.round(image * 255).astype(np.uint8)
+    file = io.BytesIO()
+    # Pillow knows no gray image of three dimensions.
+    gray = levels.shape[-1] == 1
+    Image.fromarray(levels[..., 0] if gray else levels).save(file, "png")
+    code = base64.b64encode(file.getvalue()).decode()
+    return f"data:image/png;base64,{code}"
 
 
 def latent_spaces(latents: np.ndarray, labels: np.ndarray) -> Figure:
