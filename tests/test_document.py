@@ -40,8 +40,13 @@ def fill(template, folder, table=TABLE, images=None, **options):
     if images is None:
         images = {5: np.full((4, 4, 1), 0.25), 6: np.full((4, 4, 1), 0.75)}
 
-    def adversarials(model, attack, samples):
-        return {each: images[each] for each in samples if each in images}
+    def adversarials(model, samples):
+        return {
+            (attack, each): images[each]
+            for attack, own in samples.items()
+            for each in own
+            if each in images
+        }
 
     return document.fill(
         template, table, adversarials, folder, compared=COMPARED, **options
@@ -314,8 +319,8 @@ def test_only_some_adversarials_are_kept(tmp_path):
     columns["adversarial"][1:] = [None, None, None]
     path = results.shard_path(tmp_path / "dim" / "l2_bim", range(4))
     results.write_shard(path, columns, {})
-    found = results.adversarials(tmp_path, "dim", "l2_bim", [5, 6])
-    assert found.keys() == {5}
+    found = results.adversarials(tmp_path, "dim", {"l2_bim": [5, 6]})
+    assert found.keys() == {("l2_bim", 5)}
 
 
 def test_a_template_may_ask_other_records(tmp_path):

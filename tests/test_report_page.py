@@ -115,7 +115,9 @@ def test_an_image_is_its_png(shape, generator):
 def test_a_gallery_draws_images_in_their_shape(shape, generator):
     table = records(("dim", "l2_bim", "l2", [2.0]))
     image = generator.uniform(size=shape)
-    rows = figures.pictured(table, "dim", "l2", lambda *_: {5: image})
+    rows = figures.pictured(
+        table, "dim", "l2", lambda *_: {("l2_bim", 5): image}
+    )
     (axes,) = figures.gallery({"dim": rows}, "l2", "title").axes
     (drawn,) = axes.get_images()
     np.testing.assert_array_equal(drawn.get_array().reshape(shape), image)
@@ -124,9 +126,13 @@ def test_a_gallery_draws_images_in_their_shape(shape, generator):
 def test_what_has_no_colors_to_draw_is_left_out():
     table = records(("dim", "l2_bim", "l2", [2.0]))
     image = np.zeros((4, 4, 2))
-    assert not figures.pictured(table, "dim", "l2", lambda *_: {5: image})
+    assert not figures.pictured(
+        table, "dim", "l2", lambda *_: {("l2_bim", 5): image}
+    )
     rows = tables.results_table(table)
-    text = page_module.page(table, rows, [], "none", lambda *_: {5: image})
+    text = page_module.page(
+        table, rows, [], "none", lambda *_: {("l2_bim", 5): image}
+    )
     assert "none that can be drawn" in text
 
 
@@ -170,15 +176,21 @@ class Tags(html.parser.HTMLParser):
                 self.loads.append(value)
 
 
+def adversarials(model, samples):
+    """One image, whichever it is asked for."""
+    return {
+        (attack, sample): np.full((4, 4, 1), 0.25)
+        for attack, own in samples.items()
+        for sample in own
+    }
+
+
 def test_the_page_needs_nothing_else():
     table = records(
         ("dim", "l2_bim", "l2", [2.0, 1.0]),
         ("<b>cnn", "l2_bim", "l2", [0.5, np.inf]),
     )
     rows = tables.results_table(table)
-
-    def adversarials(model, attack, samples):
-        return {sample: np.full((4, 4, 1), 0.25) for sample in samples}
 
     notes = [("alarm", "1 < 2")]
     text = page_module.page(table, rows, notes, "a & b", adversarials)
@@ -204,9 +216,6 @@ def test_the_page_and_the_formats_of_half_a_sweep():
     rows = tables.results_table(table, allow_missing=True)
     for text in (form(rows) for form in formats.FORMATS.values()):
         assert "nan" not in text
-
-    def adversarials(model, attack, samples):
-        return {sample: np.full((4, 4, 1), 0.25) for sample in samples}
 
     notes = said(table)
     assert all("dim" not in words for level, words in notes if level == "alarm")

@@ -1,3 +1,5 @@
+import pathlib
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -64,11 +66,31 @@ def test_adversarials_have_the_shape_of_the_images(
     own = {**columns([0, 1]), "adversarial": [image, None]}
     results.write_shard(path, own, FINGERPRINT, written)
     results.check_fingerprint(path, FINGERPRINT)
-    found = results.adversarials(tmp_path, "dim", "l2_bim", [0, 1])
-    assert {sample: each.shape for sample, each in found.items()} == (
-        {0: read} if read else {}
+    found = results.adversarials(tmp_path, "dim", {"l2_bim": [0, 1]})
+    assert {key: each.shape for key, each in found.items()} == (
+        {("l2_bim", 0): read} if read else {}
     )
     assert all((each.ravel() == image).all() for each in found.values())
+
+
+@pytest.mark.parametrize(
+    "place", ["", "local", "local/dim", "local/dim/l2_bim"]
+)
+def test_adversarials_are_found_where_records_are(place, tmp_path, monkeypatch):
+    for level, attack in enumerate(("l2_bim", "l2_ddn")):
+        folder = tmp_path / "local" / "dim" / attack
+        own = {**columns([0]), "adversarial": [np.full(4, level, np.float32)]}
+        path = results.shard_path(folder, range(1))
+        results.write_shard(path, own, FINGERPRINT)
+    # By a name that has none of those that are looked for, too.
+    monkeypatch.chdir(tmp_path / place)
+    for folder in (tmp_path / place, pathlib.Path(".")):
+        assert len(results.read(folder)) == (1 if "l2_bim" in place else 2)
+        found = results.adversarials(folder, "dim", {"l2_bim": [0]})
+        assert found.keys() == {("l2_bim", 0)}
+        np.testing.assert_array_equal(*found.values(), np.zeros((2, 2, 1)))
+    assert not results.adversarials(folder, "cnn", {"l2_bim": [0]})
+    assert not results.adversarials(folder, "dim", {"l2": [0]})
 
 
 def test_no_disk_no_shard(tmp_path, monkeypatch):

@@ -161,30 +161,35 @@ def read(folder: pathlib.Path, columns=None) -> pa.Table:
 
 
 def adversarials(
-    folder: pathlib.Path, model: str, attack: str, samples: Collection[int]
-) -> dict[int, np.ndarray]:
-    """The adversarials of some samples, without reading all the others.
+    folder: pathlib.Path, model: str, samples: Mapping[str, Collection[int]]
+) -> dict[tuple[str, int], np.ndarray]:
+    """Some adversarials of a model, without reading all the others.
 
     Args:
-        folder: of the results.
-        model, attack: names.
-        samples: which.
+        folder: of the records, as for `read`.
+        model: name.
+        samples: which, by attack.
 
     Returns:
-        By sample: float `(height, width, channels)`. Without those that have
-        none, and those of older files that may be of more than one shape.
+        By attack and sample: float `(height, width, channels)`. Without those
+        that have none, and those of older files that may be of more than one
+        shape.
     """
-    wanted = pc.field("sample").isin(list(samples))
-    wanted &= pc.field("adversarial").is_valid()
-    found: dict[int, np.ndarray] = {}
-    for path, _ in shards(folder / model / attack):
+    found: dict[tuple[str, int], np.ndarray] = {}
+    # The folder itself may be the model's or the attack's.
+    for path in sorted(folder.resolve().rglob("*.parquet")):
+        attack = path.parent.name
+        if path.parent.parent.name != model or attack not in samples:
+            continue
+        wanted = pc.field("sample").isin(list(samples[attack]))
+        wanted &= pc.field("adversarial").is_valid()
         columns = ["sample", "adversarial"]
         table = pq.read_table(path, columns=columns, filters=wanted)
         for row in table.to_pylist():
             pixels = row["adversarial"]
             shape = _image_shape(table.schema.metadata or {}, len(pixels))
             if shape:
-                found[row["sample"]] = np.reshape(pixels, shape)
+                found[attack, row["sample"]] = np.reshape(pixels, shape)
     return found
 
 

@@ -50,7 +50,7 @@ from dim_tf.reporting.cards import Rows
 from dim_tf.reporting.cards import to_markdown
 from dim_tf.reporting.statistics import Cell
 
-Adversarials = Callable[..., dict[int, np.ndarray]]
+Adversarials = Callable[..., dict[tuple[str, int], np.ndarray]]
 
 
 def fill(

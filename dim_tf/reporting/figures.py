@@ -135,16 +135,12 @@ def pictured(
     samples: dict[str, list[int]] = {}
     for row in rows:
         samples.setdefault(row["attack"], []).append(row["sample"])
-    found = {
-        (attack, sample): image
-        for attack, own in samples.items()
-        for sample, image in adversarials(model, attack, own).items()
-        if image.shape[-1] in (1, 3)
-    }
+    found = adversarials(model, samples)
+    keys = [(row["attack"], row["sample"]) for row in rows]
     return [
-        {**row, "adversarial": found[row["attack"], row["sample"]]}
-        for row in rows
-        if (row["attack"], row["sample"]) in found
+        {**row, "adversarial": found[key]}
+        for key, row in zip(keys, rows, strict=True)
+        if key in found and found[key].shape[-1] in (1, 3)
     ]
 
 
