@@ -10,6 +10,7 @@ from test_tables import half_a_sweep
 
 from dim_tf import report
 from dim_tf.evaluation import results
+from dim_tf.evaluation import thresholds
 from dim_tf.reporting import document
 
 TABLE = pa.concat_tables(
@@ -105,7 +106,7 @@ def test_an_adversarial_counts_in_every_norm(tmp_path):
     found = fill(
         "{{ across_norms('dim') }}",
         tmp_path,
-        pa.Table.from_pylist(table, results.SCHEMA),
+        pa.Table.from_pylist(table, TABLE.schema),
     )
     assert found.splitlines()[2:] == [
         "| `dim` | 0%, 1.1 | 100%, inf | 100%, inf | 0%, 4.5 |"
@@ -162,6 +163,26 @@ def test_departures_are_those_beyond_the_margin(tmp_path):
         "| 50% [15%, 85%] | 94% | -44 | ours 50%, foolbox's 75% |"
     )
     assert lines[1].endswith("| 66% | -41 | within the interval |")
+
+
+def test_the_paper_is_not_beside_what_is_of_other_images(tmp_path):
+    table = records(
+        *(
+            ("dim", f"{norm}_bim", norm, [bound] * 4)
+            for norm, bound in thresholds.PAPER.items()
+        )
+    )
+    place = table.schema.get_field_index("dataset")
+    others = table.set_column(place, "dataset", [["kmnist"] * len(table)])
+    for expression, words in {
+        "summary('dim')": "(66%, 1.9)",
+        "table('dim')": "paper 66%",
+        "narrowing('dim')": "66%, 1.9",
+        "departures(0.0)": "| `l2_bim` | 0% [",
+    }.items():
+        template = f"{{{{ {expression} }}}}"
+        assert words in fill(template, tmp_path, table)
+        assert words not in fill(template, tmp_path, others)
 
 
 def test_a_departure_says_what_is_left_refined(tmp_path):

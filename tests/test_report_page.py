@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pytest
 from matplotlib.colors import to_rgba
 from PIL import Image
+from test_tables import SCHEMA
 from test_tables import half_a_sweep
 from test_tables import records as records_of
 
@@ -40,7 +41,7 @@ def records(*cells, **changes):
             **{name: 1234.0 for name in results.COSTS},
             **changes,
         }
-    return pa.Table.from_pylist(rows, results.SCHEMA)
+    return pa.Table.from_pylist(rows, SCHEMA)
 
 
 def test_formats_keep_every_cell():

@@ -8,8 +8,11 @@ from dim_tf.evaluation import thresholds
 from dim_tf.reporting import statistics
 from dim_tf.reporting import tables
 
+# Of what `results.read` returns.
+SCHEMA = results.SCHEMA.append(results.DATASET)
 
-def records(*cells, preset="quick"):
+
+def records(*cells, preset="quick", dataset="mnist"):
     """Records of (model, attack, norm, distances) on samples 5, 6, ..."""
     rows = [
         {
@@ -18,12 +21,13 @@ def records(*cells, preset="quick"):
             "norm": norm,
             "sample": 5 + number,
             "preset": preset,
+            "dataset": dataset,
             f"distance_{norm}": distance,
         }
         for model, attack, norm, distances in cells
         for number, distance in enumerate(distances)
     ]
-    return pa.Table.from_pylist(rows, results.SCHEMA)
+    return pa.Table.from_pylist(rows, SCHEMA)
 
 
 def cell(norm, distances):
@@ -205,6 +209,31 @@ def test_minima_over_gaps_are_refused_or_marked(cells, preset, named):
         tables.results_table(table)
     rows = {row[0]: row[1:] for row in tables.results_table(table, True)}
     assert all(text.endswith(" *") for text in rows["**All L2, accuracy**"])
+
+
+@pytest.mark.parametrize("dataset", ["fashion_mnist", "0a1b2c", None])
+def test_the_paper_says_nothing_of_other_images(dataset):
+    cells = [("dim", f"{norm}_bim", norm, [9.0, 9.0]) for norm in tables.TITLES]
+    assert "paper" in str(tables.results_table(records(*cells)))
+    others = records(*cells, dataset=dataset)
+    rows = tables.results_table(others)
+    assert "paper" not in str(rows)
+    ours = [row for row in rows if row[0] == "`l2_bim`"]
+    assert ours == [("`l2_bim`", "100% [34%, 100%]")]
+
+
+def test_images_of_two_data_sets_are_no_samples_of_one():
+    bim, ddn = (
+        records(("dim", attack, "l2", [1.0]), dataset=dataset)
+        for attack, dataset in (("l2_bim", "mnist"), ("l2_ddn", "kmnist"))
+    )
+    with pytest.raises(ValueError, match="dim has .* mnist and of kmnist"):
+        statistics.cells(pa.concat_tables([bim, ddn]))
+    # Of another model they may be.
+    other = records(("cnn", "l2_bim", "l2", [1.0]), dataset="kmnist")
+    cells = statistics.cells(pa.concat_tables([bim, other]))
+    assert [cell.dataset for cell in cells] == ["mnist", "kmnist"]
+    assert statistics.closest(cells[1:], "all").dataset == "kmnist"
 
 
 def test_the_paper_s_values():

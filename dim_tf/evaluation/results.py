@@ -54,6 +54,8 @@ SCHEMA = pa.schema(
         ("adversarial", pa.list_(pa.float32())),
     ]
 )
+# Of the images: in the metadata of a file, a column of what is read.
+DATASET = pa.field("dataset", pa.string())
 # What it costs to make a record is the one thing a second run may change.
 COSTS = ("forwards", "backwards", "seconds")
 PROBE = "probe"
@@ -120,8 +122,7 @@ def check_fingerprint(path: pathlib.Path, expected: Fingerprint) -> None:
     Raises:
         ValueError: it was not, or the file is damaged; names what differs.
     """
-    metadata = _opened(pq.read_schema, path).metadata or {}
-    found = json.loads(metadata.get(_FINGERPRINT, b"{}"))
+    found = _fingerprint(_opened(pq.read_schema, path))
     wanted = json.loads(json.dumps(expected))
     different = [
         f"{name}: {found.get(name)!r} there, {value!r} here"
@@ -135,12 +136,19 @@ def check_fingerprint(path: pathlib.Path, expected: Fingerprint) -> None:
         )
 
 
+def _fingerprint(schema: pa.Schema) -> Fingerprint:
+    return json.loads((schema.metadata or {}).get(_FINGERPRINT, b"{}"))
+
+
 def read(folder: pathlib.Path, columns=None) -> pa.Table:
     """All records below a folder.
 
     Args:
         folder: of results, or of one model or attack in them.
         columns: names of the columns to read; None: all.
+
+    Returns:
+        The columns, and that of `DATASET`, null where a file does not say it.
 
     Raises:
         FileNotFoundError: no records there.
@@ -155,7 +163,10 @@ def read(folder: pathlib.Path, columns=None) -> pa.Table:
 
     def table(path):
         with pq.ParquetFile(path) as file:
-            return file.read(columns).replace_schema_metadata()
+            own = file.read(columns)
+        names = [_fingerprint(own.schema).get(DATASET.name)] * len(own)
+        named = own.append_column(DATASET, pa.array(names, DATASET.type))
+        return named.replace_schema_metadata()
 
     return pa.concat_tables([_opened(table, path) for path in paths])
 

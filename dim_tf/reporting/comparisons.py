@@ -110,8 +110,7 @@ def _elsewhere(ours: Estimate, cell: Cell) -> str:
 
     Then the attack is no worse than they are here, and was there.
     """
-    row = f"all_{cell.norm}_accuracy"
-    least = tables.paper_values().get((row, cell.model))
+    least = tables.paper_value(cell, f"all_{cell.norm}_accuracy")
     if _is_minimum(cell) or least is None:
         return ""
     alike = _within(ours, least)
@@ -259,7 +258,7 @@ def _left(cells: list[Cell]) -> float:
 
 def _paper_minimum(cell: Cell) -> str:
     accuracy = tables.paper_accuracy(cell)
-    median = tables.paper_values().get((f"{cell.attack}_median", cell.model))
+    median = tables.paper_value(cell, f"{cell.attack}_median")
     if accuracy is None or median is None:
         return "-"
     return f"{accuracy:.0%}, {median:g}"

@@ -151,7 +151,10 @@ class _Numbers:
 
     def _known(self, rows: tuple[str, ...], model: str) -> str:
         """What the paper has of some rows, in brackets."""
-        there = [row for row in rows if (row, model) in tables.paper_values()]
+        cell = self._require(model)
+        there = [
+            row for row in rows if tables.paper_value(cell, row) is not None
+        ]
         values = ", ".join(self.paper(row, model) for row in there)
         return f" ({values})" if values else ""
 
@@ -192,9 +195,12 @@ class _Numbers:
         cell = self._cell(row, model)
         return f"{statistics.median_distance(cell).value:.2g}" if cell else "-"
 
-    def _require(self, model: str) -> None:
-        if not any(cell.model == model for cell in self.cells):
-            raise ValueError(f"no records of {model}")
+    def _require(self, model: str) -> Cell:
+        """A cell of a model, whichever."""
+        for cell in self.cells:
+            if cell.model == model:
+                return cell
+        raise ValueError(f"no records of {model}")
 
     def samples(self, model: str) -> int:
         self._require(model)

@@ -37,6 +37,7 @@ class Cell:
         samples: int64 `(n,)`, ascending.
         distances: float64 `(n,)`, in the attack's norm.
         threshold: the distance within which an adversarial counts.
+        dataset: of the images; None: not known.
     """
 
     model: str
@@ -45,6 +46,7 @@ class Cell:
     samples: np.ndarray
     distances: np.ndarray
     threshold: float
+    dataset: str | None = None
 
 
 def cells(
@@ -57,7 +59,8 @@ def cells(
         limits: thresholds by norm.
 
     Raises:
-        ValueError: a sample has two records of one attack.
+        ValueError: a sample has two records of one attack, or a model has
+            records of several data sets.
     """
     return _cells(records.filter(_is_probe(records, pc.not_equal)), limits)
 
@@ -74,6 +77,7 @@ def _is_probe(records, compare):
 
 
 def _cells(records: pa.Table, limits: Mapping[str, float]) -> list[Cell]:
+    datasets = _datasets(records)
     model_codes, models = _encoded(records["model"])
     attack_codes, attacks = _encoded(records["attack"])
     samples = records["sample"].to_numpy()
@@ -93,8 +97,31 @@ def _cells(records: pa.Table, limits: Mapping[str, float]) -> list[Cell]:
             )
         norm = records["norm"][int(first)].as_py()
         distances = records[f"distance_{norm}"].to_numpy()[rows]
-        found[first] = Cell(model, attack, norm, own, distances, limits[norm])
+        found[first] = Cell(
+            model,
+            attack,
+            norm,
+            own,
+            distances,
+            limits[norm],
+            datasets[model],
+        )
     return [found[first] for first in sorted(found)]
+
+
+def _datasets(records: pa.Table) -> dict[str, str | None]:
+    """What the images of every model are of."""
+    found: dict[str, str | None] = {}
+    pairs = records.group_by(["model", "dataset"], use_threads=False)
+    for row in pairs.aggregate([]).to_pylist():
+        model, dataset = row["model"], row["dataset"]
+        if found.setdefault(model, dataset) != dataset:
+            raise ValueError(
+                f"{model} has records of images of {found[model]} and of "
+                f"{dataset}, which are no samples of one set; report on a "
+                "folder with those of one"
+            )
+    return found
 
 
 def _encoded(column) -> tuple[np.ndarray, list[str]]:

@@ -16,6 +16,8 @@ from dim_tf.reporting.cards import Rows
 from dim_tf.reporting.statistics import Cell
 from dim_tf.reporting.statistics import Estimate
 
+# What the paper attacks its models on.
+_PAPER_DATASET = "mnist"
 _PAPER = pathlib.Path(__file__).with_name("paper.csv")
 # Attacks that the paper's numbers are the minimum of, by norm.
 _PAPER_COUNTS = {"l2": 22, "linf": 12, "l0": 2, "l1": 6}
@@ -156,12 +158,22 @@ def paper_accuracy(cell: Cell) -> float | None:
     row = cell.attack
     if row.startswith("all_"):
         row += "_accuracy"
+    return paper_value(cell, row)
+
+
+def paper_value(cell: Cell, row: str) -> float | None:
+    """What the paper reports of a cell's model in a row; None: nothing.
+
+    Of a model of that name on other images it reports nothing.
+    """
+    if cell.dataset != _PAPER_DATASET:
+        return None
     return paper_values().get((row, cell.model))
 
 
 def _median(cell: Cell) -> str:
     estimate = statistics.median_distance(cell)
-    known = paper_values().get((f"{cell.attack}_median", cell.model))
+    known = paper_value(cell, f"{cell.attack}_median")
     text = f"{estimate.value:.2g} [{estimate.low:.2g}, {estimate.high:.2g}]"
     return text if known is None else f"{text}, paper {known:g}"
 
@@ -191,7 +203,7 @@ def _minimal_accuracies(overall: list[Cell], models, mark: str) -> tuple:
             key=lambda estimate: estimate.value,
         )
         limits = {cell.norm: cell.threshold for cell in own}
-        known = paper_values().get(("minimal_accuracy", model))
+        known = paper_value(own[0], "minimal_accuracy")
         alike = limits == thresholds.PAPER
         texts.append(percent(least, known if alike else None) + mark)
     return title, *texts
