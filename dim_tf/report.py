@@ -38,6 +38,21 @@ from dim_tf.reporting import tables
 
 # Written out, since dim_tf.models would import TensorFlow.
 _SAVED_MODELS = pathlib.Path(__file__).resolve().parents[1] / "saved_models"
+# Told to those who set one where it has no effect.
+_PURPOSES = {
+    "saved_models": "the table of models, without --results, --benchmark, "
+    "--recipes and --latents",
+    "recipes": "a table of its own, without --results, --benchmark and "
+    "--latents",
+    "results": "tables and pages, and a .png shows --latents alone",
+    "benchmark": "a table of its own, without --results and --latents, or for "
+    "a --template",
+    "thresholds": "tables of --results, and the words of a --template are for "
+    "the paper's",
+    "latents": "an --output of .png, or of .html with --results",
+    "latents_examples": "--latents, in an --output of .png or .html",
+    "allow_missing": "--results",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,12 +107,31 @@ class ReportConfig:
                 f"--output=....md, got --results={self.results!r} and "
                 f"--output={self.output!r}"
             )
-        if self.thresholds and (self.template or not self.results):
-            raise ValueError(
-                f"--thresholds={self.thresholds} has no effect: it is for "
-                "tables of --results, and the words of a --template are for "
-                "the paper's"
-            )
+        for field in config.settings_of(type(self)):
+            value = getattr(self, field.name)
+            if value != field.default and field.name not in self._used:
+                raise ValueError(
+                    f"--{field.name}={value} has no effect: it is for "
+                    f"{_PURPOSES[field.name]}"
+                )
+
+    @property
+    def _used(self) -> set[str]:
+        """Names of the settings that what is asked for depends on."""
+        suffix = pathlib.Path(self.output).suffix
+        latents = {"latents", "latents_examples"} if self.latents else set()
+        if latents and suffix == ".png":
+            used = latents
+        elif self.template:
+            used = {"template", "results", "benchmark", "allow_missing"}
+        elif self.results:
+            used = {"results", "thresholds", "allow_missing"}
+            used |= latents if suffix == ".html" else set()
+        elif self.benchmark:
+            used = {"benchmark"}
+        else:
+            used = {"recipes" if self.recipes else "saved_models"}
+        return used | {"output"}
 
     @property
     def limits(self) -> dict[str, float]:

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from dim_tf import report
 from dim_tf.reporting import cards
 
 
@@ -64,6 +65,55 @@ def test_an_empty_folder_is_an_error(tmp_path, table):
 def test_markdown_has_a_rule_below_the_header():
     text = cards.to_markdown([("a", "b"), ("1", "2")])
     assert text.splitlines() == ["| a | b |", "| -- | -- |", "| 1 | 2 |"]
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"latents": "dim"}, "latents=dim has.* .png, or of .html with --res"),
+        ({"latents": "dim", "output": "a.md"}, "latents=dim has"),
+        ({"latents": "dim", "output": "a.html"}, "latents=dim has"),
+        ({"latents": "dim", "results": "a"}, "latents=dim has"),
+        (
+            {"latents": "dim", "results": "a", "output": "a.png"},
+            "results=a has.* --latents alone",
+        ),
+        ({"latents_examples": 200}, "latents_examples=200 has.* for --latents"),
+        ({"results": "a", "recipes": "b"}, "recipes=b has.*without --results"),
+        ({"benchmark": "a", "recipes": "b"}, "recipes=b has.* --benchmark"),
+        ({"results": "a", "benchmark": "b"}, "benchmark=b has.* --template"),
+        ({"results": "a", "saved_models": "b"}, "saved_models=b has.* models"),
+        ({"recipes": "a", "saved_models": "b"}, "saved_models=b has.* models"),
+        ({"allow_missing": True}, "allow_missing=True has.* for --results"),
+        ({"thresholds": "l2:1"}, "thresholds=l2:1 has.*tables of --results"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_what_would_have_no_effect_is_refused(given, named):
+    with pytest.raises(ValueError, match=f"^--{named}"):
+        report.ReportConfig(**given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"saved_models": "a", "output": "a.csv"},
+        # What it ends with is refused elsewhere.
+        {"results": "a", "output": "a.png"},
+        {"recipes": "a", "output": "a.tex"},
+        {"benchmark": "a"},
+        {"results": "a", "thresholds": "l2:1", "allow_missing": True},
+        {"latents": "dim", "latents_examples": 200, "output": "a.png"},
+        {"latents": "dim", "latents_examples": 200, "output": "a.html"}
+        | {"results": "a", "thresholds": "l2:1"},
+        {"results": "a", "benchmark": "b", "output": "a.md"}
+        | {"template": "c", "allow_missing": True},
+    ],
+)
+def test_what_has_an_effect_is_not(given):
+    settings = report.ReportConfig(**given)
+    assert all(getattr(settings, name) == given[name] for name in given)
 
 
 def test_report_needs_no_tensorflow(tmp_path):
