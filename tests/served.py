@@ -25,6 +25,17 @@ def export(folder, name="dim", seed=0):
     return model
 
 
+def save(folder, name, **functions):
+    """A SavedModel whose signatures are functions with input signatures."""
+    module = tf.Module()
+    module.functions = functions
+    signatures = {
+        key: function.get_concrete_function()
+        for key, function in functions.items()
+    }
+    tf.saved_model.save(module, folder / name / "1", signatures)
+
+
 def serving(folder, limits=LIMITS, poll_seconds=1000.0):
     repository = Repository(folder)
     repository.refresh()

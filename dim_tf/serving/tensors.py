@@ -19,7 +19,8 @@ def as_array(value: Any, tensor: Tensor, max_rows: int) -> np.ndarray:
         max_rows: of a batch.
 
     Raises:
-        RequestError: 400, it is not numbers of that shape; says what it is.
+        RequestError: 400, it is not numbers of that shape, or some are not of
+            the model's type; says what it is.
     """
     array = _numbers(value, tensor)
     expected = tensor.shape[1:]
@@ -75,13 +76,40 @@ def _numbers(value: Any, tensor: Tensor) -> np.ndarray:
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         reason = "lists of unequal lengths"
         raise _bad(tensor, "a tensor of numbers", reason) from error
-    if array.dtype.kind not in "iuf":
+    kinds = "iufb" if tensor.dtype.kind == "b" else "iuf"
+    if array.dtype.kind not in kinds:
         raise _bad(tensor, "a tensor of numbers", f"values of {array.dtype}")
+    return _cast(array, tensor)
+
+
+def _cast(array: np.ndarray, tensor: Tensor) -> np.ndarray:
+    """Numbers as the model's: floats rounded, all others as they are."""
     with np.errstate(over="ignore", invalid="ignore"):
         cast = array.astype(tensor.dtype)
-    if not np.isfinite(cast).all():
-        raise _bad(tensor, "finite numbers", "some that are not")
+    if tensor.dtype.kind == "f":
+        most = np.finfo(tensor.dtype).max
+        expected = f"finite numbers from {-most:g} to {most:g}"
+        kept = np.isfinite(cast)
+    else:
+        low, high = _bounds(tensor.dtype, array.dtype)
+        expected = f"integers from {low} to {high}"
+        kept = (low <= array) & (array <= high) & (array % 1 == 0)
+    if not kept.all():
+        expected = f"{expected} ({tensor.dtype.name})"
+        raise _bad(tensor, expected, array[~kept][0])
     return cast
+
+
+def _bounds(dtype: np.dtype, source: np.dtype) -> tuple[int, int]:
+    """The least and the largest integer of a type that another can say."""
+    if dtype.kind == "b":
+        return 0, 1
+    limits = np.iinfo(dtype)
+    low, high = int(limits.min), int(limits.max)
+    if source.kind == "f":
+        # Beyond, a float may be of another integer than the client wrote.
+        return max(low, 1 - 2**53), min(high, 2**53 - 1)
+    return low, high
 
 
 def _bad(tensor: Tensor, expected: str, got: Any) -> RequestError:
