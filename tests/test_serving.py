@@ -245,24 +245,6 @@ def test_a_new_version_is_picked_up(tmp_path, random_images):
         assert client.get("/v2/health/ready").status_code == 503
 
 
-def test_a_signature_that_cannot_be_batched_is_left_out(tmp_path):
-    module = tf.Module()
-    module.double = tf.function(lambda x: {"y": 2.0 * x})
-    batch, any_size = (tf.TensorSpec((None, *rest)) for rest in ((3,), (None,)))
-    signatures = {
-        "serving_default": module.double.get_concrete_function(x=batch),
-        "any_size": module.double.get_concrete_function(x=any_size),
-    }
-    tf.saved_model.save(module, tmp_path / "twice" / "1", signatures)
-    with serving(tmp_path) as client:
-        body = {"instances": [[1.0, 2.0, 3.0]]}
-        url = "/v1/models/twice:predict"
-        found = client.post(url, json=body).json()
-        assert found == {"predictions": [[2.0, 4.0, 6.0]]}
-        body["signature_name"] = "any_size"
-        assert client.post(url, json=body).status_code == 400
-
-
 def test_models_that_are_not_there(tmp_path):
     with pytest.raises(FileNotFoundError, match="no folder"):
         Repository(tmp_path / "none")

@@ -8,8 +8,10 @@ import asyncio
 import collections
 import concurrent.futures
 import dataclasses
+import itertools
 from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -59,7 +61,8 @@ class Batcher:
         """The outputs of a request's inputs.
 
         Raises:
-            RequestError: 429, too many requests wait already.
+            RequestError: 429, too many requests wait already; 500, the model
+                gave outputs that are no batch of as many rows.
         """
         if len(self._waiting) >= self._max_waiting:
             raise RequestError(429, "too many requests; try again later")
@@ -93,26 +96,50 @@ class Batcher:
         return batch
 
     async def _answer(self, batch: list[_Waiting]) -> None:
-        together = {
-            name: np.concatenate([request.inputs[name] for request in batch])
-            for name in batch[0].inputs
-        }
-        self._observe(sum(request.rows for request in batch))
+        counts = [request.rows for request in batch]
         loop = asyncio.get_running_loop()
         try:
+            together = {
+                name: np.concatenate([one.inputs[name] for one in batch])
+                for name in batch[0].inputs
+            }
+            self._observe(sum(counts))
             outputs = await loop.run_in_executor(
                 self._executor, self._run, together
             )
-        except Exception as error:  # whatever a model may raise
+            answers = _split(outputs, counts)
+        except Exception as error:  # whatever a model may raise or give
             for request in batch:
                 if not request.answer.done():
                     request.answer.set_exception(error)
             return
-        first = 0
-        for request in batch:
-            last = first + request.rows
+        for request, found in zip(batch, answers, strict=True):
             if not request.answer.done():
-                request.answer.set_result(
-                    {name: value[first:last] for name, value in outputs.items()}
-                )
-            first = last
+                request.answer.set_result(found)
+
+
+def _split(outputs: Arrays, counts: Sequence[int]) -> list[Arrays]:
+    """The outputs of each of the requests that went together.
+
+    Args:
+        outputs: by name, of all of them.
+        counts: rows of each.
+
+    Raises:
+        RequestError: 500, an output has other rows than the inputs had.
+    """
+    rows = sum(counts)
+    for name, value in outputs.items():
+        if value.shape[:1] != (rows,):
+            raise RequestError(
+                500,
+                f"output {name!r}: expected a row for each of the {rows} of "
+                f"the inputs, got shape {list(value.shape)}; export a model "
+                "that gives one row for one",
+            )
+    return [
+        {name: value[last - count : last] for name, value in outputs.items()}
+        for count, last in zip(
+            counts, itertools.accumulate(counts), strict=True
+        )
+    ]

@@ -2,7 +2,7 @@
 
 
 class RequestError(Exception):
-    """A request's own fault, with the HTTP status that says so."""
+    """Why there is no answer, with the HTTP status that says whose fault."""
 
     def __init__(self, status: int, message: str):
         super().__init__(message)

@@ -62,7 +62,8 @@ class Models:
         """Outputs by name for checked inputs by name.
 
         Raises:
-            RequestError: 429 or 504, too much is going on.
+            RequestError: 429 or 504, too much is going on; 500, the model gave
+                outputs that are no batch of as many rows.
         """
         if signature not in self._batchers:
             self._batchers[signature] = Batcher(

@@ -49,20 +49,22 @@ class Signature:
         inputs, outputs: `Tensor` by name.
 
     Raises:
-        ValueError: its inputs cannot be batched.
+        ValueError: its inputs or outputs are no batches of numbers.
     """
 
     def __init__(self, model: str, function: Any):
         self.model = model
         self._function = function
         _, keywords = function.structured_input_signature
-        self.inputs = _tensors(keywords)
-        self.outputs = _tensors(function.structured_outputs)
-        if not self.inputs or any(
-            len(tensor.shape) < 1 or None in tensor.shape[1:]
-            for tensor in self.inputs.values()
-        ):
-            raise ValueError("it takes tensors of more than one free size")
+        self.inputs = _tensors("input", keywords)
+        self.outputs = _tensors("output", function.structured_outputs)
+        for tensor in self.inputs.values():
+            if None in tensor.shape[1:]:
+                raise ValueError(
+                    f"its input {tensor.name!r} has the shape {tensor.shape}; "
+                    "expected no unknown size but the first, the batch's; "
+                    "export it so"
+                )
         # The first call traces and allocates, which nobody should wait for.
         self.predict(
             {
@@ -127,13 +129,34 @@ def _files(folder: pathlib.Path) -> frozenset[tuple[str, int, int]]:
     )
 
 
-def _tensors(specs: Mapping[str, Any]) -> dict[str, Tensor]:
-    return {
-        name: Tensor(
-            name, np.dtype(spec.dtype.as_numpy_dtype), tuple(spec.shape)
-        )
-        for name, spec in sorted(specs.items())
-    }
+def _tensors(kind: str, specs: Mapping[str, Any]) -> dict[str, Tensor]:
+    """What a function takes or gives, by name.
+
+    Args:
+        kind: "input" or "output".
+        specs: of a SavedModel's function.
+
+    Raises:
+        ValueError: there is none, or one is no batch of numbers.
+    """
+    if not specs:
+        raise ValueError(f"it has no {kind}s; expected at least one")
+    found = {}
+    for name, spec in sorted(specs.items()):
+        # Of unknown rank, or a scalar, or the same for any number of rows.
+        if not spec.shape.rank or spec.shape[0] is not None:
+            raise ValueError(
+                f"its {kind} {name!r} has the shape {spec.shape}; expected an "
+                "unknown first size, the batch's; export it so"
+            )
+        dtype = np.dtype(spec.dtype.as_numpy_dtype)
+        if dtype.kind not in "biuf":
+            raise ValueError(
+                f"its {kind} {name!r} is of {spec.dtype.name}; expected a type "
+                "of numbers that NumPy has, such as float32; cast it on export"
+            )
+        found[name] = Tensor(name, dtype, tuple(spec.shape))
+    return found
 
 
 @dataclasses.dataclass(frozen=True)

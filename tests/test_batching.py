@@ -1,0 +1,72 @@
+"""Whatever a model does, every request is answered."""
+
+import asyncio
+import concurrent.futures
+
+import numpy as np
+import pytest
+
+from dim_tf.serving.batching import Batcher
+from dim_tf.serving.errors import RequestError
+
+ROWS = (1, 3, 2)
+
+
+def ask(run, rows=ROWS):
+    """What requests of so many rows get, the last of them after the others."""
+
+    async def ask_all():
+        with concurrent.futures.ThreadPoolExecutor(1) as executor:
+            batcher = Batcher(
+                run,
+                executor,
+                max_rows=4,
+                max_waiting=8,
+                observe=lambda rows: None,
+            )
+            inputs = [{"x": np.full(count, count)} for count in rows]
+            async with asyncio.timeout(20):
+                return [
+                    *await asyncio.gather(
+                        *(batcher.predict(each) for each in inputs[:-1]),
+                        return_exceptions=True,
+                    ),
+                    await batcher.predict(inputs[-1]),
+                ]
+
+    return asyncio.run(ask_all())
+
+
+def test_each_gets_its_own_rows():
+    found = ask(lambda inputs: {"y": 2 * inputs["x"]})
+    for rows, outputs in zip(ROWS, found, strict=True):
+        np.testing.assert_array_equal(outputs["y"], np.full(rows, 2 * rows))
+
+
+@pytest.mark.parametrize(
+    "output",
+    [np.float32(1.0), np.array(1.0), np.zeros((3, 4)), np.zeros((8, 2))],
+)
+def test_outputs_that_are_no_batch_are_an_error_of_the_request(output):
+    calls = []
+
+    def run(inputs):
+        calls.append(len(inputs["x"]))
+        return {"y": inputs["x"] if len(calls) > 1 else output}
+
+    *failed, answered = ask(run)
+    # The two that waited went together.
+    assert calls == [4, 2]
+    message = f"each of the 4 of the inputs, got shape {list(output.shape)}"
+    for error in failed:
+        assert isinstance(error, RequestError) and error.status == 500
+        assert message in str(error)
+    np.testing.assert_array_equal(answered["y"], [2, 2])
+
+
+@pytest.mark.parametrize("outputs", [None, {"y": None}])
+def test_what_is_no_array_at_all_leaves_the_next_request_alone(outputs):
+    found = [outputs, {"y": np.ones(2)}]
+    *failed, answered = ask(lambda inputs: found.pop(0))
+    assert all(isinstance(error, AttributeError) for error in failed)
+    np.testing.assert_array_equal(answered["y"], [1, 1])

@@ -1,0 +1,109 @@
+"""Models of other shapes and types are served right, or refused when loaded."""
+
+import pytest
+import tensorflow as tf
+from served import save
+from served import serving
+
+
+def function(give, shape=(None, 3), dtype=tf.float32):
+    spec = tf.TensorSpec(shape, dtype, name="x")
+    return tf.function(lambda x: {"y": give(x)}, [spec])
+
+
+def double(x):
+    return 2.0 * x
+
+
+BATCH, TYPE = "expected an unknown first size", "expected a type of numbers"
+REFUSED = {
+    "scalar": (
+        function(tf.reduce_sum),
+        f"output 'y' has the shape (); {BATCH}",
+    ),
+    "constant": (
+        function(lambda x: tf.constant([7, 8, 9])),
+        f"output 'y' has the shape (3,); {BATCH}",
+    ),
+    "any_rank": (
+        function(lambda x: tf.reshape(x, tf.unique(tf.shape(x))[0])),
+        f"output 'y' has the shape <unknown>; {BATCH}",
+    ),
+    "string": (function(tf.as_string), f"output 'y' is of string; {TYPE}"),
+    "bfloat16": (
+        function(lambda x: tf.cast(x, tf.bfloat16)),
+        f"output 'y' is of bfloat16; {TYPE}",
+    ),
+    "no_output": (
+        tf.function(lambda x: {}, [tf.TensorSpec((None, 3), name="x")]),
+        "it has no outputs; expected at least one",
+    ),
+    "no_input": (
+        tf.function(lambda: {"y": tf.constant([1.0])}, []),
+        "it has no inputs; expected at least one",
+    ),
+    "four_rows": (
+        function(double, (4, 3)),
+        f"input 'x' has the shape (4, 3); {BATCH}",
+    ),
+    "any_size": (
+        function(double, (None, None)),
+        "input 'x' has the shape (None, None); expected no unknown size but",
+    ),
+    "names": (
+        function(tf.strings.length, (None,), tf.string),
+        f"input 'x' is of string; {TYPE}",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_a_model_that_cannot_be_served_is_refused(tmp_path, caplog, kind):
+    refused, message = REFUSED[kind]
+    save(tmp_path, "bad", serving_default=refused)
+    save(tmp_path, "good", serving_default=function(double), bad=refused)
+    with serving(tmp_path) as client:
+        (state,) = client.get("/v1/models/bad").json()["model_version_status"]
+        assert state["state"] == "END"
+        assert client.get("/v2/models/bad").status_code == 404
+        body = {"instances": [[1.0, 2.0, 3.0]]}
+        assert client.post("/v1/models/bad:predict", json=body).is_client_error
+        # Beside another signature, it is but left out.
+        url = "/v1/models/good:predict"
+        found = client.post(url, json=body).json()
+        assert found == {"predictions": [[2.0, 4.0, 6.0]]}
+        body["signature_name"] = "bad"
+        assert client.post(url, json=body).status_code == 400
+    for start in ("bad version 1: ", "bad of good: "):
+        assert any(
+            record.message.startswith(start) and message in record.message
+            for record in caplog.records
+        )
+
+
+def test_outputs_of_other_rows_than_the_inputs(tmp_path):
+    unique = function(lambda x: tf.unique(x)[0], (None,))
+    save(tmp_path, "unique", serving_default=unique)
+
+    def predict(values):
+        url = "/v1/models/unique:predict"
+        return client.post(url, json={"instances": values})
+
+    def infer(values):
+        tensor = {
+            "name": "x",
+            "shape": [len(values)],
+            "datatype": "FP32",
+            "data": values,
+        }
+        url = "/v2/models/unique/infer"
+        return client.post(url, json={"inputs": [tensor]})
+
+    with serving(tmp_path) as client:
+        for ask in (predict, infer):
+            response = ask([5.0, 5.0, 6.0])
+            assert response.status_code == 500
+            error = response.json()["error"]
+            assert "output 'y': expected a row for each of the 3" in error
+            assert "got shape [2]" in error
+            assert ask([5.0, 7.0, 6.0]).status_code == 200
