@@ -2,6 +2,7 @@
 
 import pytest
 import tensorflow as tf
+from served import ZEROS
 from served import save
 from served import serving
 
@@ -107,3 +108,41 @@ def test_outputs_of_other_rows_than_the_inputs(tmp_path):
             assert "output 'y': expected a row for each of the 3" in error
             assert "got shape [2]" in error
             assert ask([5.0, 7.0, 6.0]).status_code == 200
+
+
+def classifier(classes=10, dtype=tf.float32):
+    spec = tf.TensorSpec((None, 28, 28, 1), dtype, name="images")
+
+    def classify(images):
+        sums = tf.reduce_sum(tf.cast(images, tf.float32), (1, 2))
+        scores = tf.tile(sums, (1, classes))
+        return {"scores": scores, "label": tf.argmax(scores, 1)}
+
+    return tf.function(classify, [spec])
+
+
+OTHERS = {
+    "two_classes": classifier(classes=2),
+    "bytes": classifier(dtype=tf.uint8),
+    "no_scores": tf.function(
+        lambda images: {"y": 2.0 * images},
+        [tf.TensorSpec((None, 28, 28, 1), name="images")],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_only_classifiers_of_digits_are_attacked(tmp_path, kind):
+    save(tmp_path, kind, serving_default=OTHERS[kind])
+    asked = {
+        "model": kind,
+        "attack": "linf_fgsm",
+        "image": ZEROS,
+        "label": 3,
+        "epsilon": 0.5,
+    }
+    with serving(tmp_path) as client:
+        assert client.get(f"/v2/models/{kind}").status_code == 200
+        response = client.post("/demo/attack", json=asked)
+        assert response.status_code == 400
+        assert "no classifier of MNIST images" in response.json()["error"]

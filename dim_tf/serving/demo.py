@@ -32,6 +32,14 @@ STATIC = pathlib.Path(__file__).with_name("static")
 # An attack is shown at so many budgets, up to the one that was asked for.
 _FRAMES = 12
 _LARGEST_SIDE = 512
+# What the model under attack takes, and what it gives among other things.
+_IMAGES = {
+    "images": Tensor("images", np.dtype(np.float32), (None, 28, 28, 1)),
+}
+_ANSWERS = {
+    "label": Tensor("label", np.dtype(np.int64), (None,)),
+    "scores": Tensor("scores", np.dtype(np.float32), (None, 10)),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,10 +188,15 @@ def _asked(body: dict[str, Any], version: Version):
             400, f"expected 'attack' to be one of {', '.join(OFFERS)}"
         )
     offer = OFFERS[name]
-    tensor = version.default.inputs.get("images")
-    if tensor is None or tensor.shape != (None, 28, 28, 1):
-        raise RequestError(400, f"{version.name} takes no MNIST images")
-    image = tensors.as_array(body.get("image"), tensor, 1)
+    taken, given = version.default.inputs, version.default.outputs
+    if taken != _IMAGES or not _ANSWERS.items() <= given.items():
+        raise RequestError(
+            400,
+            f"{version.name} is no classifier of MNIST images: expected it to "
+            "take 'images' alone and to give 'label' and 'scores'; name a "
+            "model that this package exported",
+        )
+    image = tensors.as_array(body.get("image"), _IMAGES["images"], 1)
     if image.min() < 0 or image.max() > 1:
         raise RequestError(400, "input 'images': expected values in [0, 1]")
     label, epsilon = _number(body, "label"), _number(body, "epsilon")
