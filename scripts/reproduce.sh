@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The paper's tables from the committed weights: ten models under 42 attacks,
-# records in results/paper, refined and weakest, the page in docs/RESULTS.md.
+# records in results/paper, refined, ablations and weakest, the page in
+# docs/RESULTS.md.
 # Killed, it goes on where it was, and EXAMPLES=1000 adds to what is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -18,6 +19,10 @@ attack --models=madry --num_examples="${EXAMPLES:-50}"
 attack --models=abs,bi_abs --num_examples="${EXAMPLES:-20}"
 refine --models=bi_cnn,bi_dim --num_examples="${EXAMPLES:-100}"
 refine --models=bi_abs --num_examples="${EXAMPLES:-20}"
+# What tells the ablations apart takes more images, and an attack that is fast.
+attack --models=dim,im,single_im,dn_single_im --noprobes \
+  --only=l2_brendel_bethge,linf_brendel_bethge,l0_brendel_bethge,l1_brendel_bethge \
+  --num_examples="${EXAMPLES:-1000}" --results=results/ablations
 # What leaves the two the least that leave the most, on more images of biABS.
 attack --models=bi_dim,bi_abs --only=l1_brendel_bethge --noprobes \
   --num_examples="${EXAMPLES:-200}" --results=results/weakest
