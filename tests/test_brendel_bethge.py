@@ -82,8 +82,9 @@ def test_the_walk_is_foolbox_s(monkeypatch, attack, region_factor):
         attack(**settings, region_factor=region_factor, clearance=0.0),
         starting_points=NET.others,
     )
-    # foolbox does not take what is almost home for being there.
-    tolerance = 2e-4 if attack.norm == "l0" else 1e-5
+    # In L0, foolbox does not take what is almost home for being there. In Linf,
+    # roundings, which differ from machine to machine, grow from step to step.
+    tolerance = {"l0": 2e-4, "linf": 5e-5}.get(attack.norm, 1e-5)
     np.testing.assert_allclose(ours["result"], theirs, 0, tolerance)
 
 
