@@ -12,6 +12,7 @@ from dim_tf import report
 from dim_tf.evaluation import results
 from dim_tf.evaluation import thresholds
 from dim_tf.reporting import document
+from dim_tf.reporting import drawing
 
 TABLE = pa.concat_tables(
     [
@@ -59,6 +60,7 @@ def fill(template, folder, table=TABLE, images=None, **options):
     [
         ("accuracy('l2_bim', 'dim')", "50%"),
         ("accuracy('all_l2', 'dim')", "25%"),
+        ("interval('all_l2', 'dim')", "25% [5%, 70%]"),
         ("median('all_l2', 'dim')", "1.2"),
         ("paper('l2_bim', 'dim')", "94%"),
         ("paper('all_l2_median', 'dim')", "1.9"),
@@ -256,12 +258,13 @@ def test_what_is_of_no_sample_is_a_dash(tmp_path):
     asked = (
         "accuracy('all_l2', 'dim')",
         "median('all_l2', 'dim')",
+        "interval('all_l2', 'dim')",
         "accuracy('all_l2', 'cnn')",
         "accuracy('l2_bim', 'dim')",
     )
     template = " ".join(f"{{{{ {each} }}}}" for each in asked)
     found = fill(template, tmp_path, table, **ALLOWED)
-    assert found == "- - 50% 50%"
+    assert found == "- - - 50% 50%"
     tables = {
         "closest()": ["| `l2_bim` | - | 100% |", "| `l2_boundary` | - | - |"],
         "paired(('dim', 'cnn'))": ["| `dim` over `cnn` | - |"],
@@ -363,9 +366,9 @@ def test_a_gallery_may_be_of_other_records(tmp_path, monkeypatch):
     path = results.shard_path(others / "cnn" / "l2_bim", range(4))
     results.write_shard(path, columns, {})
     drawn = []
-    draw = document.figures.gallery
+    draw = drawing.figures.gallery
     monkeypatch.setattr(
-        document.figures,
+        drawing.figures,
         "gallery",
         lambda shown, *rest: drawn.append(shown) or draw(shown, *rest),
     )

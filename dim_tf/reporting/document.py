@@ -17,7 +17,8 @@ A template is Jinja's, and calls these:
     {{ gallery("l2") }}             a picture: the closest adversarials
     {{ gallery("l2", "folder") }}   the same of other records
     {{ accuracy("all_l2", "dim") }}, {{ median("all_l2", "dim") }},
-    {{ paper("all_l2_accuracy", "dim") }}, {{ samples("dim") }}
+    {{ interval("all_l2", "dim") }}, {{ samples("dim") }},
+    {{ paper("all_l2_accuracy", "dim") }}
                                     numbers for sentences
     {{ records("folder").accuracy("l2_bim", "dim") }}
                                     the same of other records
@@ -27,30 +28,25 @@ what is of no sample: a minimum over attacks that have none in common. It also
 stands for a gallery of records that keep no adversarials.
 """
 
-import functools
 import pathlib
-from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
 
 import jinja2
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from matplotlib.figure import Figure
 
 from dim_tf.evaluation import results
 from dim_tf.reporting import comparisons
 from dim_tf.reporting import diagnostics
-from dim_tf.reporting import figures
 from dim_tf.reporting import formats
 from dim_tf.reporting import statistics
 from dim_tf.reporting import tables
 from dim_tf.reporting.cards import Rows
 from dim_tf.reporting.cards import to_markdown
+from dim_tf.reporting.drawing import Adversarials
+from dim_tf.reporting.drawing import Drawing
 from dim_tf.reporting.statistics import Cell
-
-Adversarials = Callable[..., dict[tuple[str, int], np.ndarray]]
 
 
 def fill(
@@ -78,14 +74,14 @@ def fill(
         FileNotFoundError: a folder named in the template has no records.
     """
     numbers = _Numbers(records, compared or {}, allow_missing)
-    drawing = _Pictures(records, numbers.cells, adversarials, pictures)
+    drawing = Drawing(records, numbers.cells, adversarials, pictures)
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, keep_trailing_newline=True
     )
     names = (
         *("summary", "across_norms", "table", "every_attack", "departures"),
         *("paired", "closest", "narrowing", "costs", "diagnostics"),
-        *("accuracy", "median", "paper", "samples"),
+        *("accuracy", "interval", "median", "paper", "samples"),
     )
     environment.globals |= {name: getattr(numbers, name) for name in names}
     environment.globals |= {
@@ -191,6 +187,13 @@ class _Numbers:
             return "-"
         return _percent(min(map(_robust_accuracy, found)))
 
+    def interval(self, row: str, model: str) -> str:
+        """An accuracy with its interval."""
+        cell = self._cell(row, model)
+        if not cell:
+            return "-"
+        return tables.percent(statistics.robust_accuracy(cell), None)
+
     def median(self, row: str, model: str) -> str:
         cell = self._cell(row, model)
         return f"{statistics.median_distance(cell).value:.2g}" if cell else "-"
@@ -271,50 +274,3 @@ def _read(folder: str) -> pa.Table:
 
 def _percent(value: float) -> str:
     return f"{value:.0%}"
-
-
-class _Pictures:
-    """Draws what a template shows."""
-
-    def __init__(
-        self,
-        records: pa.Table,
-        cells: list[Cell],
-        adversarials: Adversarials,
-        folder: pathlib.Path,
-    ):
-        self._records = records
-        self._cells = cells
-        self._adversarials = adversarials
-        self._folder = folder
-
-    def curves(self, norm: str) -> str:
-        least = statistics.closest_by_model(self._cells, norm)
-        if not least:
-            return "-"
-        figure = figures.accuracy_curves(least, norm)
-        words = f"Accuracy over epsilon, {tables.TITLES[norm]}"
-        return self._saved(figure, f"curves_{norm}.png", words)
-
-    def gallery(self, norm: str, other: str = "") -> str:
-        records, adversarials = self._records, self._adversarials
-        name, words = f"gallery_{norm}", "The closest adversarials"
-        if other:
-            place = pathlib.Path(other)
-            records = _read(other)
-            adversarials = functools.partial(results.adversarials, place)
-            name, words = f"{name}_{place.name}", f"{words}, {place.name}"
-        shown = {
-            model: figures.pictured(records, model, norm, adversarials)
-            for model in records["model"].unique().to_pylist()
-        }
-        if not any(shown.values()):
-            return "-"
-        figure = figures.gallery(shown, norm, words)
-        words = f"{words}, {tables.TITLES[norm]}"
-        return self._saved(figure, f"{name}.png", words)
-
-    def _saved(self, figure: Figure, name: str, words: str) -> str:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        figure.savefig(self._folder / name, dpi=110)
-        return f"![{words}]({self._folder.name}/{name})"
