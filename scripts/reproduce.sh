@@ -25,7 +25,7 @@ attack --models=dim,im,single_im,dn_single_im --noprobes \
   --num_examples="${EXAMPLES:-1000}" --results=results/ablations
 # What leaves the two the least that leave the most, on more images of biABS.
 attack --models=bi_dim,bi_abs --only=l1_brendel_bethge --noprobes \
-  --num_examples="${EXAMPLES:-200}" --results=results/weakest
+  --num_examples="${EXAMPLES:-1000}" --results=results/weakest
 .venv/bin/python -m dim_tf.report --latents=dim --output=docs/latents.png
 .venv/bin/python -m dim_tf.report --results=results/paper \
   --benchmark=results/benchmark \

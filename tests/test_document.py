@@ -249,6 +249,9 @@ def test_models_are_paired_image_by_image(tmp_path):
         "| `dim` over `im` | 75% [30%, 95%] | - |",
         "| `im` over `dim` | 25% [5%, 70%] | - |",
     ]
+    # Within 1.5, `im` alone holds on the first image and `dim` on the second.
+    text = fill("{{ paired(('dim', 'im'), within=True) }}", tmp_path, table)
+    assert text.splitlines()[2] == "| `dim` over `im` | 50% [9%, 91%] | - |"
     with pytest.raises(ValueError, match="no records of mine"):
         fill("{{ paired(('dim', 'mine')) }}", tmp_path, table)
 

@@ -129,12 +129,15 @@ def _strongest(parts: list[Cell], least: Cell) -> str:
     return f"`{best.attack}` alone {_left([best]):.0%}"
 
 
-def paired_table(cells: list[Cell], pairs: Iterable[tuple[str, str]]) -> Rows:
+def paired_table(
+    cells: list[Cell], pairs: Iterable[tuple[str, str]], *, within: bool = False
+) -> Rows:
     """Which of two models holds longer, image by image, below a header row.
 
     Args:
         cells: of `statistics.cells`.
         pairs: names of models.
+        within: as `statistics.larger`.
 
     Returns:
         Rows of cells, a row for each pair and a column for each norm that is
@@ -154,7 +157,7 @@ def paired_table(cells: list[Cell], pairs: Iterable[tuple[str, str]]) -> Rows:
     ]
     for first, second in pairs:
         shares = (
-            statistics.larger(least[first], least[second])
+            statistics.larger(least[first], least[second], within=within)
             if {first, second} <= least.keys()
             else None
             for least in by_norm

@@ -8,7 +8,8 @@ A template is Jinja's, and calls these:
     {{ every_attack("dim") }}       the same with a row for every attack
     {{ departures(0.1) }}           accuracies that far from the paper's
     {{ departures(0.1, "folder") }} the same, and what is left refined
-    {{ paired(("dim", "im")) }}     how often the first one holds longer
+    {{ paired(("dim", "im")) }}     how often the first one holds longer; with
+                                    within=True: alone at the threshold
     {{ closest() }}                 how often an attack is the closest of all
     {{ narrowing("dim") }}          the attacks that a minimum is made of
     {{ costs() }}                   passes and seconds of a sample
@@ -232,10 +233,11 @@ class _Numbers:
             )
         )
 
-    def paired(self, *pairs: tuple[str, str]) -> str:
+    def paired(self, *pairs: tuple[str, str], within: bool = False) -> str:
         for name in sum(pairs, ()):
             self._require(name)
-        return to_markdown(comparisons.paired_table(self.cells, pairs))
+        rows = comparisons.paired_table(self.cells, pairs, within=within)
+        return to_markdown(rows)
 
     def closest(self) -> str:
         return to_markdown(comparisons.closest_table(self.cells))

@@ -208,19 +208,29 @@ def robust_accuracy(cell: Cell) -> Estimate:
     return _share(robust(cell))
 
 
-def larger(first: Cell, second: Cell) -> Estimate | None:
+def larger(
+    first: Cell, second: Cell, *, within: bool = False
+) -> Estimate | None:
     """Share of samples that the first cell's distance is the larger of.
 
     Of the samples that both have, those apart that are as far in both. The same
     samples tell two cells apart that accuracies of so many cannot. The interval
     is Wilson's.
 
+    Args:
+        first, second: of two models.
+        within: whether all that counts of a distance is if it is within the
+            threshold: the share is then of samples that are robust in one of
+            the two alone, as in McNemar's test.
+
     Returns:
         The share; None where no sample is left.
     """
     common = np.intersect1d(first.samples, second.samples)
     ours, theirs = (
-        cell.distances[np.searchsorted(cell.samples, common)]
+        (robust(cell) if within else cell.distances)[
+            np.searchsorted(cell.samples, common)
+        ]
         for cell in (first, second)
     )
     differ = ours != theirs
