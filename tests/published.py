@@ -1,0 +1,106 @@
+"""docs/RESULTS.md, and the records that it says something of."""
+
+import collections
+import functools
+import math
+import pathlib
+import re
+import statistics
+
+import pyarrow.parquet as pq
+
+from dim_tf.evaluation import results
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+RECORDS = ROOT / "results" / "paper"
+REFINED = ROOT / "results" / "refined"
+ABLATIONS = ROOT / "results" / "ablations"
+WEAKEST = ROOT / "results" / "weakest"
+PAGE = (ROOT / "docs" / "RESULTS.md").read_text()
+THRESHOLDS = {"l2": 1.5, "linf": 0.3, "l0": 12.0, "l1": 8.0}
+# With the bounds of its interval.
+NUMBER = r"([\d.]+|inf)%? \[([\d.]+|inf)%?, ([\d.]+|inf)%?\]"
+TITLES = {"l2": "L2", "linf": "Linf", "l0": "L0", "l1": "L1"}
+
+
+def distances(folder=RECORDS):
+    """By model, norm and sample: by attack, the distance in the record."""
+    found = collections.defaultdict(dict)
+    for path in folder.rglob("*.parquet"):
+        for row in pq.read_table(
+            path, columns=results.WITHOUT_IMAGES
+        ).to_pylist():
+            if row["preset"] != "probe":
+                key = row["model"], row["norm"], row["sample"]
+                found[key][row["attack"]] = row[f"distance_{row['norm']}"]
+    return found
+
+
+def page_cells():
+    """Yields model, row, and number and interval of every cell with one."""
+    for block in re.findall(r"(?:^\|.*\n)+", PAGE, re.MULTILINE):
+        header, _, *lines = (
+            [cell.strip(" `*") for cell in line.strip("| \n").split(" | ")]
+            for line in block.splitlines()
+        )
+        for row, *cells in lines:
+            for model, cell in zip(header[-len(cells) :], cells, strict=True):
+                found = re.match(NUMBER, cell)
+                if found:
+                    yield model, row, *map(float, found.groups())
+
+
+@functools.cache
+def numbers():
+    """By model and row of the tables: percent robust, or median distance.
+
+    Without any of the code that made the page.
+    """
+    attacks = collections.defaultdict(list)
+    least = collections.defaultdict(list)
+    for (model, norm, _), by_attack in distances().items():
+        limit = THRESHOLDS[norm] * (1 + 1e-6)
+        for attack, distance in by_attack.items():
+            attacks[model, attack].append(distance > limit)
+        least[model, norm].append(min(by_attack.values()))
+    found = {
+        key: 100 * sum(robust) / len(robust) for key, robust in attacks.items()
+    }
+    for (model, norm), closest in least.items():
+        limit = THRESHOLDS[norm] * (1 + 1e-6)
+        share = 100 * sum(each > limit for each in closest) / len(closest)
+        found[model, f"All {TITLES[norm]}, accuracy"] = share
+        least_so_far = found.get((model, "Minimal accuracy"), math.inf)
+        found[model, "Minimal accuracy"] = min(share, least_so_far)
+        found[model, f"All {TITLES[norm]}, median"] = statistics.median(closest)
+    return found
+
+
+def check(number, model, row):
+    # Medians have two digits, accuracies are whole percents.
+    margin = {"rel_tol": 0.051} if "median" in row else {"abs_tol": 0.51}
+    assert math.isclose(number, numbers()[model, row], **margin), (model, row)
+
+
+def across_norms(folder):
+    """By model, norm and sample: the least distance, whatever its attack."""
+    least = collections.defaultdict(lambda: math.inf)
+    columns = [f"distance_{norm}" for norm in THRESHOLDS]
+    for path in folder.rglob("*.parquet"):
+        names = ["model", "sample", "preset", *columns]
+        for row in pq.read_table(path, columns=names).to_pylist():
+            if row["preset"] != "probe":
+                for norm, column in zip(THRESHOLDS, columns, strict=True):
+                    key = row["model"], norm, row["sample"]
+                    least[key] = min(least[key], row[column])
+    return least
+
+
+def check_closest(cell, least, model, norm):
+    """A cell such as `43%, 1.4` against distances `across_norms`."""
+    own = [d for key, d in least.items() if key[:2] == (model, norm)]
+    limit = THRESHOLDS[norm] * (1 + 1e-6)
+    robust = sum(distance > limit for distance in own) / len(own)
+    assert cell.startswith(f"{robust:.0%}, ")
+    median = float(cell.partition(", ")[2])
+    assert math.isclose(median, statistics.median(own), rel_tol=0.051)

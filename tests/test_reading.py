@@ -1,0 +1,184 @@
+"""The words of docs/RESULTS.md are those that its numbers allow.
+
+Where one fails, the words of the template are to be changed.
+"""
+
+import collections
+import re
+import statistics
+
+from published import ABLATIONS
+from published import NUMBER
+from published import PAGE
+from published import RECORDS
+from published import REFINED
+from published import THRESHOLDS
+from published import WEAKEST
+from published import across_norms
+from published import distances
+from published import page_cells
+from scipy.stats import binomtest
+
+
+def test_the_attack_that_is_said_to_stop_early_does():
+    (alarm,) = re.findall(
+        r"^- alarm: linf_pgd on dim with twice the steps: "
+        r"robust accuracy (\d+)% becomes (\d+)%",
+        PAGE,
+        re.MULTILINE,
+    )
+    before, after = map(int, alarm)
+    assert 0.4 < after / before < 0.6
+
+
+def paired_rows():
+    """Yields both models, and the cells, of every row of pairs."""
+    for first, second, cells in re.findall(
+        r"^\| `(\w+)` over `(\w+)` \| (.*) \|$", PAGE, re.MULTILINE
+    ):
+        yield first, second, cells.split(" | ")
+
+
+def check_paired(cell, ours, theirs):
+    """Checks a cell with distances by sample; returns its interval."""
+    more = sum(ours[each] > theirs[each] for each in ours)
+    fewer = sum(ours[each] < theirs[each] for each in ours)
+    value, lower, upper = map(float, re.match(NUMBER, cell).groups())
+    assert abs(value - 100 * more / (more + fewer)) <= 0.51
+    return lower, upper
+
+
+def check_same_records(found):
+    """Of what is in the tables, too, records elsewhere are those."""
+    there = distances()
+    for key, by_attack in found.items():
+        for attack, distance in by_attack.items():
+            if key in there:
+                assert there[key][attack] == distance
+
+
+def test_a_denoiser_helps_and_ten_encoders_hardly_do_image_by_image():
+    rows = [row for row in paired_rows() if row[0] != "bi_dim"]
+    assert len(rows) == 4
+    found = distances(ABLATIONS)
+    check_same_records(found)
+    by_model = collections.defaultdict(dict)
+    for (model, norm, sample), by_attack in found.items():
+        (by_model[model, norm][sample],) = by_attack.values()
+    assert {len(each) for each in by_model.values()} == {1000}
+    words = (
+        "Over 1,000 images, under Brendel-Bethge alone (`results/ablations`), "
+        "they differ by 3 points at most:"
+    )
+    assert words in " ".join(PAGE.split())
+    robust = {
+        (model, norm): sum(d > THRESHOLDS[norm] for d in each.values())
+        for (model, norm), each in by_model.items()
+    }
+    gaps = [
+        abs(robust[ten, norm] - robust[single, norm])
+        for ten, single in (("dim", "dn_single_im"), ("im", "single_im"))
+        for norm in THRESHOLDS
+    ]
+    assert round(max(gaps) / 10) == 3
+    helps, harms = set(), set()
+    for first, second, cells in rows:
+        for norm, cell in zip(THRESHOLDS, cells, strict=True):
+            lower, upper = check_paired(
+                cell, by_model[first, norm], by_model[second, norm]
+            )
+            if lower > 50:
+                helps.add((first, second, norm))
+            if upper < 50:
+                harms.add((first, second, norm))
+    assert helps == {
+        *(("dim", "im", norm) for norm in THRESHOLDS),
+        *(("dn_single_im", "single_im", norm) for norm in THRESHOLDS),
+        *(("dim", "dn_single_im", norm) for norm in ("l2", "linf")),
+    }
+    assert harms == {("im", "single_im", "l1")}
+
+
+def test_of_the_two_that_keep_the_most_one_keeps_a_little_more():
+    attack, norm = "l1_brendel_bethge", "l1"
+    records = distances(WEAKEST)
+    check_same_records(records)
+    found = {"bi_dim": {}, "bi_abs": {}}
+    for (model, _, sample), by_attack in records.items():
+        found[model][sample] = by_attack[attack]
+    robust = {
+        model: {sample: d > THRESHOLDS[norm] for sample, d in own.items()}
+        for model, own in found.items()
+    }
+    within, by_distance = (
+        check_paired(*cells, values["bi_dim"], values["bi_abs"])
+        for values, cells in zip(
+            (robust, found),
+            [cells for first, _, cells in paired_rows() if first == "bi_dim"],
+            strict=True,
+        )
+    )
+    assert within[0] > 50
+    assert by_distance[0] < 50 < by_distance[1]
+    words = " ".join(PAGE.split())
+    assert "Over 1,000 images of both" in words
+    for model, sentence in (
+        ("bi_dim", r"it leaves {}% \[.*?\] of biDIM, at a median of {},"),
+        ("bi_abs", r"and {}% \[.*?\] of biABS, at {}\."),
+    ):
+        assert len(found[model]) == 1000
+        left = f"{sum(robust[model].values()) / 10:.0f}"
+        median = f"{statistics.median(found[model].values()):.2g}"
+        assert re.search(sentence.format(left, median), words)
+    least = collections.defaultdict(lambda: [0, 0])
+    for (model, of, _), by_attack in distances().items():
+        if model in found and of == norm:
+            least[model][0] += by_attack[attack] > THRESHOLDS[norm]
+            least[model][1] += min(by_attack.values()) > THRESHOLDS[norm]
+    alone, together = least["bi_abs"]
+    assert alone == together
+    alone, together = least["bi_dim"]
+    assert alone - together <= 2
+
+
+def test_intervals_are_as_the_reading_says():
+    found = {
+        (row, model): (lower, upper)
+        for model, row, _, lower, upper in page_cells()
+    }
+
+    def apart(row, less, more):
+        return found[row, less][1] < found[row, more][0]
+
+    row = "All L2, accuracy"
+    assert apart(row, "im", "dim")
+    assert apart(row, "single_im", "dn_single_im")
+    for single, ten in (("dn_single_im", "dim"), ("single_im", "im")):
+        assert not apart(row, single, ten)
+        assert not apart(row, ten, single)
+    row = "Minimal accuracy"
+    others = {model for of, model in found if of == row} - {"bi_dim"}
+    assert len(others) == 9
+    decided = {model for model in others if apart(row, model, "bi_dim")}
+    assert others - decided == {"bi_abs"}
+    others -= {"bi_abs", "abs"}
+    assert all(apart(row, model, "bi_abs") for model in others)
+
+
+def test_in_every_norm_and_refined_the_two_are_not_told_apart():
+    assert "Nor is it where an adversarial counts in every norm" in " ".join(
+        PAGE.split()
+    )
+    for folder in (RECORDS, REFINED):
+        intervals = []
+        least = across_norms(folder)
+        for model in ("bi_dim", "bi_abs"):
+            robust = [
+                distance > THRESHOLDS["l1"]
+                for (of, norm, _), distance in least.items()
+                if (of, norm) == (model, "l1")
+            ]
+            test = binomtest(sum(robust), len(robust))
+            intervals.append(test.proportion_ci(method="wilson"))
+        (low, high), (other_low, other_high) = intervals
+        assert low <= other_high and other_low <= high, folder
