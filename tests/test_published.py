@@ -6,12 +6,14 @@ import math
 import re
 import statistics
 
+from published import ABLATIONS
 from published import PAGE
 from published import RECORDS
 from published import REFINED
 from published import ROOT
 from published import THRESHOLDS
 from published import TITLES
+from published import WEAKEST
 from published import across_norms
 from published import check
 from published import check_closest
@@ -111,6 +113,22 @@ def test_the_readme_says_how_many_images():
         f"biABS on {counts['abs']})"
     ) in text
     assert counts["bi_abs"] == counts["abs"]
+
+
+def test_readme_and_build_have_the_hours_that_records_took():
+    seconds = collections.Counter()
+    for folder in (RECORDS, REFINED, ABLATIONS, WEAKEST):
+        table = results.read(folder, ["model", "seconds"])
+        for row in table.to_pylist():
+            seconds[row["model"]] += row["seconds"]
+    hours = f"about {seconds.total() / 3600:.0f} hours of one core"
+    searching = (seconds["abs"] + seconds["bi_abs"]) / 3600
+    build, readme = (
+        " ".join((ROOT / name).read_text().split())
+        for name in ("BUILD.md", "README.md")
+    )
+    assert hours in readme
+    assert f"{hours}, of which ABS and biABS take {searching:.0f}." in build
 
 
 def test_adversarials_count_in_every_norm():
