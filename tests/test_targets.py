@@ -36,6 +36,7 @@ def test_models_of_others_are_classifiers(classifier, images, kind, tmp_path):
     target = targets.find(str(path), foreign.Reading((-1.0, 3.0)))
     assert target.name == "mine"
     model = target.load()
+    assert model.name == "mine"
     tensor = tf.constant(images)
     with tf.GradientTape() as tape:
         tape.watch(tensor)

@@ -68,7 +68,7 @@ def load(path: pathlib.Path, reading: Reading = PLAIN) -> keras.Model:
         known = keras.ops.logical_or(scores < 0, scores >= least)
         scores = keras.ops.log(keras.ops.where(known, scores, least))
     # TensorFlow takes no other names.
-    name = re.sub(r"[^A-Za-z0-9]+", "_", path.stem).strip("_") or "model"
+    name = re.sub(r"[^A-Za-z0-9]+", "_", name_of(path)).strip("_") or "model"
     return keras.Model(images, {"scores": scores}, name=name)
 
 
