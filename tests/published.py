@@ -16,6 +16,7 @@ RECORDS = ROOT / "results" / "paper"
 REFINED = ROOT / "results" / "refined"
 ABLATIONS = ROOT / "results" / "ablations"
 WEAKEST = ROOT / "results" / "weakest"
+WEAKEST_REFINED = ROOT / "results" / "weakest_refined"
 PAGE = (ROOT / "docs" / "RESULTS.md").read_text()
 THRESHOLDS = {"l2": 1.5, "linf": 0.3, "l0": 12.0, "l1": 8.0}
 # With the bounds of its interval.

@@ -256,6 +256,32 @@ def test_models_are_paired_image_by_image(tmp_path):
         fill("{{ paired(('dim', 'mine')) }}", tmp_path, table)
 
 
+def test_models_are_paired_in_a_norm_that_attacks_do_not_look_at(tmp_path):
+    table = records(
+        ("dim", "l2_bim", "l2", [1.0, 2.0, 3.0]),
+        ("im", "l2_bim", "l2", [2.0, 2.0, 2.0]),
+    ).to_pylist()
+    by_row = [7.0, 9.0, 9.0, 6.0, 6.0, 9.0]
+    for row, distance in zip(table, by_row, strict=True):
+        row["distance_l1"] = distance
+    table = pa.Table.from_pylist(table, TABLE.schema)
+    text = fill("{{ paired(('dim', 'im'), across=('l1',)) }}", tmp_path, table)
+    assert text.splitlines() == [
+        "|  | L1 |",
+        "| -- | -- |",
+        "| `dim` over `im` | 100% [34%, 100%] |",
+    ]
+    text = fill(
+        "{{ paired(('dim', 'im'), within=True, across=('l2', 'l1')) }}",
+        tmp_path,
+        table,
+    )
+    row = "| `dim` over `im` | 0% [0%, 79%] | 100% [21%, 100%] |"
+    assert text.splitlines()[2] == row
+    with pytest.raises(ValueError, match="across is of l2, linf, l0, l1, got"):
+        fill("{{ paired(('dim', 'im'), across=('l3',)) }}", tmp_path, table)
+
+
 def test_what_is_of_no_sample_is_a_dash(tmp_path):
     table = half_a_sweep(records)
     asked = (

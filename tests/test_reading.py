@@ -4,6 +4,7 @@ Where one fails, the words of the template are to be changed.
 """
 
 import collections
+import math
 import re
 import statistics
 
@@ -12,9 +13,13 @@ from published import NUMBER
 from published import PAGE
 from published import RECORDS
 from published import REFINED
+from published import ROOT
 from published import THRESHOLDS
+from published import TITLES
 from published import WEAKEST
+from published import WEAKEST_REFINED
 from published import across_norms
+from published import check_closest
 from published import distances
 from published import page_cells
 from scipy.stats import binomtest
@@ -48,9 +53,9 @@ def check_paired(cell, ours, theirs):
     return lower, upper
 
 
-def check_same_records(found):
-    """Of what is in the tables, too, records elsewhere are those."""
-    there = distances()
+def check_same_records(found, folder=RECORDS):
+    """Of what is in a table, too, records elsewhere are those."""
+    there = distances(folder)
     for key, by_attack in found.items():
         for attack, distance in by_attack.items():
             if key in there:
@@ -99,6 +104,13 @@ def test_a_denoiser_helps_and_ten_encoders_hardly_do_image_by_image():
     assert harms == {("im", "single_im", "l1")}
 
 
+def the_two():
+    """Rows of pairs of biDIM and biABS: as they are, then refined."""
+    rows = [row for row in paired_rows() if row[0] == "bi_dim"]
+    assert len(rows) == 4
+    return rows
+
+
 def test_of_the_two_that_keep_the_most_one_keeps_a_little_more():
     attack, norm = "l1_brendel_bethge", "l1"
     records = distances(WEAKEST)
@@ -114,7 +126,7 @@ def test_of_the_two_that_keep_the_most_one_keeps_a_little_more():
         check_paired(*cells, values["bi_dim"], values["bi_abs"])
         for values, cells in zip(
             (robust, found),
-            [cells for first, _, cells in paired_rows() if first == "bi_dim"],
+            [cells for *_, cells in the_two()][:2],
             strict=True,
         )
     )
@@ -139,6 +151,72 @@ def test_of_the_two_that_keep_the_most_one_keeps_a_little_more():
     assert alone == together
     alone, together = least["bi_dim"]
     assert alone - together <= 2
+
+
+def test_refined_the_other_of_the_two_holds_longer():
+    check_same_records(distances(WEAKEST_REFINED), REFINED)
+    least = across_norms(WEAKEST_REFINED)
+    said = PAGE[PAGE.index("**To whoever knows of the threshold") :]
+    assert "Over 1,000 images of both" in " ".join(said.split())
+    *_, (_, _, within), (_, _, by_distance) = the_two()
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    apart = {}
+    for place, norm in enumerate(("l2", "l1")):
+        found, robust = (
+            {
+                model: {
+                    sample: value(distance)
+                    for (of, its, sample), distance in least.items()
+                    if (of, its) == (model, norm)
+                }
+                for model in ("bi_dim", "bi_abs")
+            }
+            for value in (float, THRESHOLDS[norm].__lt__)
+        )
+        cells = re.search(rf"^\| {TITLES[norm]} \| (.*) \|", said, re.M)[1]
+        for model, cell in zip(found, cells.split(" | "), strict=True):
+            assert len(found[model]) == 1000
+            check_closest(re.sub(r" \[.*\]", "", cell), least, model, norm)
+        for name, values, row in (
+            ("within", robust, within),
+            ("by distance", found, by_distance),
+        ):
+            lower, upper = check_paired(row[place], *values.values())
+            assert lower < 50
+            apart[norm, name] = upper < 50
+        if norm == "l2":
+            kept = [
+                f"{sum(each.values()) / 10:.0f}%" for each in robust.values()
+            ]
+            assert "{} of biDIM in L2 and {} of biABS;".format(*kept) in readme
+    assert not apart.pop(("l1", "within"))
+    assert all(apart.values())
+
+
+def test_two_refined_attacks_leave_hardly_more_than_four():
+    def robust(model, attacks):
+        least = collections.defaultdict(lambda: math.inf)
+        for folder in (REFINED / model).glob(attacks):
+            for key, distance in across_norms(folder).items():
+                least[key] = min(least[key], distance)
+        return {
+            norm: [
+                d > THRESHOLDS[norm] for key, d in least.items() if norm in key
+            ]
+            for norm in ("l2", "l1")
+        }
+
+    (said,) = re.findall(
+        r"up to (\d+) more of (\d+) images of biDIM, "
+        r"and (\d+) more of (\d+) of biABS",
+        " ".join(PAGE.split()),
+    )
+    expected = []
+    for model in ("bi_dim", "bi_abs"):
+        of_two, of_four = robust(model, "*_brendel_bethge"), robust(model, "*")
+        more = max(sum(of_two[norm]) - sum(of_four[norm]) for norm in of_two)
+        expected += [more, len(of_four["l2"])]
+    assert list(map(int, said)) == expected
 
 
 def test_intervals_are_as_the_reading_says():

@@ -9,7 +9,9 @@ A template is Jinja's, and calls these:
     {{ departures(0.1) }}           accuracies that far from the paper's
     {{ departures(0.1, "folder") }} the same, and what is left refined
     {{ paired(("dim", "im")) }}     how often the first one holds longer; with
-                                    within=True: alone at the threshold
+                                    within=True: alone at the threshold; with
+                                    across=("l1",): in that norm, to whatever
+                                    attack
     {{ closest() }}                 how often an attack is the closest of all
     {{ narrowing("dim") }}          the attacks that a minimum is made of
     {{ costs() }}                   passes and seconds of a sample
@@ -233,10 +235,23 @@ class _Numbers:
             )
         )
 
-    def paired(self, *pairs: tuple[str, str], within: bool = False) -> str:
+    def paired(
+        self,
+        *pairs: tuple[str, str],
+        within: bool = False,
+        across: tuple[str, ...] = (),
+    ) -> str:
         for name in sum(pairs, ()):
             self._require(name)
-        rows = comparisons.paired_table(self.cells, pairs, within=within)
+        if unknown := set(across) - tables.TITLES.keys():
+            raise ValueError(
+                f"across is of {', '.join(tables.TITLES)}, got {unknown}"
+            )
+        cells = self.cells
+        if across:
+            found = statistics.closest_across_norms(self._records)
+            cells = [cell for cell in found if cell.norm in across]
+        rows = comparisons.paired_table(cells, pairs, within=within)
         return to_markdown(rows)
 
     def closest(self) -> str:
