@@ -21,9 +21,8 @@ weakest_refined() {
     --num_examples="${EXAMPLES:-1000}" --results=results/weakest_refined "$@"
 }
 scripts/setup.sh
-attack --models=dim,bi_dim,im,single_im,dn_single_im,cnn,bi_cnn \
+attack --models=dim,bi_dim,im,single_im,dn_single_im,cnn,bi_cnn,madry \
   --num_examples="${EXAMPLES:-100}"
-attack --models=madry --num_examples="${EXAMPLES:-50}"
 attack --models=abs,bi_abs --num_examples="${EXAMPLES:-20}"
 refine --models=bi_cnn,bi_dim --num_examples="${EXAMPLES:-100}"
 refine --models=bi_abs --num_examples="${EXAMPLES:-20}"

@@ -105,13 +105,12 @@ def test_the_readme_says_how_many_images():
     rest = {
         count
         for model, count in counts.items()
-        if model not in ("madry", "abs", "bi_abs")
+        if model not in ("abs", "bi_abs")
     }
     text = " ".join((ROOT / "README.md").read_text().split())
     assert rest == {counts["dim"]}
     assert (
-        f"on {counts['dim']} test images (Madry on {counts['madry']}, ABS and "
-        f"biABS on {counts['abs']})"
+        f"on {counts['dim']} test images (ABS and biABS on {counts['abs']})"
     ) in text
     assert counts["bi_abs"] == counts["abs"]
 
