@@ -198,3 +198,12 @@ def test_what_is_refined_is_as_many_images_and_closer():
         assert all(refined[key] <= plain[key] for key in own)
         ratios = [refined[key] / plain[key] for key in own if plain[key]]
         assert statistics.median(ratios) < 0.85
+
+
+def test_the_weakest_are_refined_on_the_same_images_and_closer():
+    refined = distances(WEAKEST_REFINED)
+    plain = distances(WEAKEST)
+    assert len(plain) == 2 * 1000
+    for key, by_attack in plain.items():
+        for attack, distance in by_attack.items():
+            assert refined[key][attack] <= distance, key
