@@ -30,7 +30,7 @@ refine --models=bi_abs --num_examples="${EXAMPLES:-20}"
 attack --models=dim,im,single_im,dn_single_im --noprobes \
   --only=l2_brendel_bethge,linf_brendel_bethge,l0_brendel_bethge,l1_brendel_bethge \
   --num_examples="${EXAMPLES:-1000}" --results=results/ablations
-# What leaves the two the least that leave the most, as it is and refined.
+# Of those that keep the most: what leaves them the least, as it is, and refined.
 for how in weakest weakest_refined; do
   "$how" --models=bi_dim
   # Roundings change with how many images of ABS go together: as many as above.

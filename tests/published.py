@@ -83,11 +83,12 @@ def check(number, model, row):
     assert math.isclose(number, numbers()[model, row], **margin), (model, row)
 
 
-def across_norms(folder):
+def across_norms(*folders):
     """By model, norm and sample: the least distance, whatever its attack."""
     least = collections.defaultdict(lambda: math.inf)
     columns = [f"distance_{norm}" for norm in THRESHOLDS]
-    for path in folder.rglob("*.parquet"):
+    paths = (path for each in folders for path in each.rglob("*.parquet"))
+    for path in paths:
         names = ["model", "sample", "preset", *columns]
         for row in pq.read_table(path, columns=names).to_pylist():
             if row["preset"] != "probe":
