@@ -253,22 +253,22 @@ def test_sound_records_raise_no_alarm():
     [
         (
             *([1.0, 9.0], "_twice_the_steps", "alarm"),
-            "twice the steps: robust accuracy 100% becomes 50%, it has not "
+            "with twice the steps: robust accuracy 100% becomes 50%, it has not "
             "converged.",
         ),
         (
             *([2.0, 9.0], "_twice_the_steps", "note"),
-            "twice the steps: robust accuracy 100% becomes 100%.",
+            "with twice the steps: robust accuracy 100% becomes 100%.",
         ),
         (
             *([1.0, 9.0], "_another_start", "alarm"),
-            "another start: robust accuracy 100% becomes 50%, it has not "
-            "converged.",
+            "and again from another start: robust accuracy 100% becomes 50%, "
+            "one start is not enough.",
         ),
         (
             *([1.5, 1.5, np.inf], "_threshold_alone", "alarm"),
-            "smaller epsilons than the threshold: robust accuracy 33% becomes "
-            "0%, success is not monotone in epsilon.",
+            "with smaller epsilons than the threshold: robust accuracy 33% "
+            "becomes 0%, success is not monotone in epsilon.",
         ),
     ],
 )
@@ -279,9 +279,24 @@ def test_what_more_work_gains(found, suffix, level, end):
             records(("dim", f"l2_bim{suffix}", "l2", found), preset="probe"),
         ]
     )
-    assert (level, f"l2_bim on dim with {end}") in said(table)
+    assert (level, f"l2_bim on dim {end}") in said(table)
     # What checks an attack is none of the suite.
     assert suffix not in str(tables.results_table(table))
+
+
+@pytest.mark.parametrize("robust", range(1, 21))
+def test_a_gain_of_five_points_is_no_alarm_wherever_it_is(robust):
+    before = [2.0] * robust + [1.0] * (20 - robust)
+    after = [1.0, *before[1:]]
+    table = pa.concat_tables(
+        [
+            records(("dim", "l2_bim", "l2", before)),
+            records(
+                ("dim", "l2_bim_twice_the_steps", "l2", after), preset="probe"
+            ),
+        ]
+    )
+    assert {level for level, _ in said(table)} == {"note"}
 
 
 def test_epsilons_that_miss_the_threshold_are_an_alarm():

@@ -17,8 +17,8 @@ _GRADIENT_WORDS = (
     *("carlini_wagner", "brendel_bethge", "ead", "newton_fool", "vat"),
     *("sparse_descent", "decaying_descent"),
 )
-# Of the samples by which blind attacks may do better by chance.
-_MARGIN = 0.05
+# Of the samples by which an attack may do better by chance; above its rounding.
+_MARGIN = 0.05 + 1e-9
 
 
 def diagnostics(
@@ -90,10 +90,16 @@ def _gradients(records):
 def _gains(cells, probes):
     """More work, and smaller epsilons as well, should gain next to nothing."""
     words = {
-        results.TWICE_THE_STEPS: ("twice the steps", "it has not converged"),
-        results.ANOTHER_START: ("another start", "it has not converged"),
+        results.TWICE_THE_STEPS: (
+            "with twice the steps",
+            "it has not converged",
+        ),
+        results.ANOTHER_START: (
+            "and again from another start",
+            "one start is not enough",
+        ),
         results.THRESHOLD_ALONE: (
-            "smaller epsilons than the threshold",
+            "with smaller epsilons than the threshold",
             "success is not monotone in epsilon",
         ),
     }
@@ -115,7 +121,7 @@ def _gains(cells, probes):
         strong = before - after > _MARGIN
         yield (
             ALARM if strong else NOTE,
-            f"{name} on {probe.model} with {more}: robust accuracy "
+            f"{name} on {probe.model} {more}: robust accuracy "
             f"{before:.0%} becomes {after:.0%}"
             + (f", {sign}." if strong else "."),
         )
