@@ -187,6 +187,15 @@ def test_the_paper_is_not_beside_what_is_of_other_images(tmp_path):
         assert words not in fill(template, tmp_path, others)
 
 
+def test_a_departure_says_how_far_draws_of_foolbox_s_lie_apart(
+    tmp_path, monkeypatch
+):
+    row = {**COMPARED["dim"][1], "foolbox_spread": [[0.75, 1.0], [0.5, 0.9]]}
+    monkeypatch.setitem(COMPARED, "dim", [row])
+    text = fill("{{ departures(0.1) }}", tmp_path, **ALLOWED)
+    assert "foolbox's 75% (50% to 75% over 2 draws) |" in text
+
+
 def test_a_departure_says_what_is_left_refined(tmp_path):
     columns = records(("dim", "l2_bim", "l2", [0.5, 0.5, 2.0, 0.5]))
     path = results.shard_path(tmp_path / "dim" / "l2_bim", range(4))
@@ -374,6 +383,21 @@ def test_only_some_adversarials_are_kept(tmp_path):
     results.write_shard(path, columns, {})
     found = results.adversarials(tmp_path, "dim", {"l2_bim": [5, 6]})
     assert found.keys() == {("l2_bim", 5)}
+
+
+def test_models_of_more_samples_are_asked_of_those_of_another(tmp_path):
+    table = pa.concat_tables(
+        [
+            records(("dim", "l2_bim", "l2", [1.0, 2.0, 3.0, 0.0])),
+            records(("abs", "l2_bim", "l2", [1.0, 2.0])),
+        ]
+    )
+    expression = "{{ %s.samples('dim') }}, {{ %s.accuracy('all_l2', 'dim') }}"
+    own = "on_samples_of('abs')"
+    text = fill(expression % (own, own), tmp_path, table)
+    assert text == "2, 50%"
+    with pytest.raises(ValueError, match="no records of cnn"):
+        fill("{{ on_samples_of('cnn').samples('dim') }}", tmp_path, table)
 
 
 def test_a_template_may_ask_other_records(tmp_path):

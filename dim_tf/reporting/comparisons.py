@@ -98,7 +98,12 @@ def _side_by_side(row: dict[str, Any] | None) -> str:
     if row is None:
         return ""
     ours, stock = row["native_robust_accuracy"], row["foolbox_robust_accuracy"]
-    return f"ours {ours:.0%}, foolbox's {stock:.0%}"
+    text = f"ours {ours:.0%}, foolbox's {stock:.0%}"
+    draws = [accuracy for accuracy, _ in row.get("foolbox_spread", ())]
+    if draws:
+        spread = f"{min(draws):.0%} to {max(draws):.0%}"
+        text += f" ({spread} over {len(draws)} draws)"
+    return text
 
 
 def _refined(cell: Cell | None) -> str:

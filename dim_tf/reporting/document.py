@@ -25,6 +25,9 @@ A template is Jinja's, and calls these:
                                     numbers for sentences
     {{ records("folder").accuracy("l2_bim", "dim") }}
                                     the same of other records
+    {{ on_samples_of("abs").summary("dim") }}
+                                    the same of the samples of one model alone,
+                                    where others have more
 
 so that no number is written by hand. With `--allow_missing`, `-` stands for
 what is of no sample: a minimum over attacks that have none in common. It also
@@ -85,6 +88,7 @@ def fill(
         *("summary", "across_norms", "table", "every_attack", "departures"),
         *("paired", "closest", "narrowing", "costs", "diagnostics"),
         *("accuracy", "interval", "median", "paper", "samples"),
+        "on_samples_of",
     )
     environment.globals |= {name: getattr(numbers, name) for name in names}
     environment.globals |= {
@@ -119,6 +123,13 @@ class _Numbers:
                 self._cells[cell.attack, cell.model] = cell
         for cell in statistics.closest_across_norms(records):
             self._cells[cell.attack, cell.model] = cell
+
+    def on_samples_of(self, model: str) -> "_Numbers":
+        """The numbers of all models on the samples of this one."""
+        self._require(model)
+        own = self._records.filter(pc.field("model") == model)["sample"]
+        there = self._records.filter(pc.field("sample").isin(own.unique()))
+        return _Numbers(there, self._compared, self._allow_missing)
 
     def every_attack(self, *models: str) -> str:
         return to_markdown(self._rows(models))
