@@ -57,7 +57,8 @@ class EvaluateConfig:
     )
     probabilities: bool = config.setting(
         False,
-        "Models of others give probabilities; attacks get their logarithms.",
+        "Models of others give probabilities, which add up to 1; attacks get "
+        "their logarithms.",
     )
     suite: str = config.setting(
         "paper", "Preset of attacks.", choices=tuple(PRESETS)

@@ -47,7 +47,7 @@ def find(name_or_path: str, reading: Reading = foreign.PLAIN) -> Target:
 
     Raises:
         ValueError, FileNotFoundError: as `models.find`; or a model of others
-            has the name of one of this project.
+            has the name of one of this project, or no signatures.
     """
     # Who loads it may be elsewhere.
     path = pathlib.Path(name_or_path).resolve()
@@ -58,6 +58,12 @@ def find(name_or_path: str, reading: Reading = foreign.PLAIN) -> Target:
                 f"{path} has no card.json, and the name of a model of this "
                 "project; rename it, or its records would be taken for that "
                 "model's"
+            )
+        if path.is_file() and reading.signature != foreign.PLAIN.signature:
+            raise ValueError(
+                f"--signature={reading.signature} is for SavedModels, and "
+                f"{path} is a file; leave it out, or attack the file in a "
+                "command of its own"
             )
         load = functools.partial(foreign.load, path, reading)
         return Target(name, foreign.digest(path, reading), load)
@@ -125,7 +131,8 @@ def check(model: keras.Model, examples: data.Examples) -> float:
 
     Raises:
         ValueError: the images are of another shape, the labels are no classes
-            of the model, or scores are not finite, or probabilities.
+            of the model, or scores are not finite, or random, or
+            probabilities, or not the logarithms of any.
     """
     shape, wanted = examples.images.shape[1:], model.input_shape[1:]
     if shape != wanted:
@@ -139,20 +146,62 @@ def check(model: keras.Model, examples: data.Examples) -> float:
             f"the model {model.name!r} has {classes} classes, got labels from "
             f"{examples.labels.min()} to {examples.labels.max()}"
         )
-    sick = ~np.isfinite(scores).all(axis=1)
-    if sick.any():
-        raise ValueError(
-            f"the model {model.name!r} gives scores that are not finite on "
-            f"{sick.sum()} of {len(sick)} clean images, the first of them row "
-            f"{examples.rows[sick][0]}"
-        )
+    _check_probabilities(model, examples)
+    _check_finite(model.name, scores, examples.rows)
+    again = metrics.outputs(model, examples.images, "scores")
+    _check_repeatable(model.name, scores, again)
     if (scores >= 0).all() and np.allclose(scores.sum(axis=1), 1, atol=1e-3):
         raise ValueError(
             f"the model {model.name!r} gives probabilities, whose gradients "
             "vanish where it is sure; expected logits. Save it without its "
             "softmax, or have their logarithms attacked with --probabilities"
         )
-    return metrics.accuracy(model, examples)
+    return float(np.mean(scores.argmax(axis=1) == examples.labels))
+
+
+def _check_probabilities(model, examples):
+    """Looks whether what logarithms were taken of are probabilities."""
+    if "probabilities" not in model.output:
+        return
+    given = metrics.outputs(model, examples.images, "probabilities")
+    sums = given.sum(axis=1)
+    # Those of 16 bits are coarse.
+    if (given < 0).any() or (np.abs(sums - 1) > 1e-2).any():
+        raise ValueError(
+            f"the model {model.name!r} gives no probabilities, which are from "
+            f"0 to 1 and add up to 1, but values from {np.nanmin(given):g} to "
+            f"{np.nanmax(given):g} that add up to {np.nanmin(sums):g} to "
+            f"{np.nanmax(sums):g}; leave out --probabilities"
+        )
+
+
+def _check_finite(name, scores, rows):
+    sick = rows[~np.isfinite(scores).all(axis=1)]
+    if not len(sick):
+        return
+    some = ", ".join(f"row {row}" for row in sick[:10])
+    more = ", ..." if len(sick) > 10 else ""
+    raise ValueError(
+        f"the model {name!r} gives scores that are not finite on {len(sick)} "
+        f"of {len(rows)} clean images ({some}{more}); leave these images out, "
+        "or repair the model"
+    )
+
+
+def _check_repeatable(name, scores, again):
+    # Accelerators add up in any order, so that the last bits differ; what is
+    # drawn at random moves scores by far more.
+    limit = 1e-3 * np.abs(scores).max()
+    apart = np.abs(scores - again).max(axis=1)
+    # Not finite is not the same either.
+    moved = ~(apart <= limit)
+    if moved.any():
+        raise ValueError(
+            f"the model {name!r} gives other scores when it is asked again "
+            f"({moved.sum()} of {len(moved)} clean images, up to "
+            f"{apart.max():g} apart): records of it would be luck; attack it "
+            "without its randomness, or average it over draws"
+        )
 
 
 def jit_compile(xla: str, model: keras.Model) -> bool:

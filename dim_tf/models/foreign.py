@@ -19,7 +19,9 @@ class Reading:
         bounds: what it takes for black and for white.
         signature: of a SavedModel: one with a single input.
         probabilities: whether it gives probabilities; attacks get their
-            logarithms, which are logits.
+            logarithms, which are logits. Where a Keras file plainly ends with
+            a softmax, they are exact; else those of what is (nearly) zero are
+            cut off.
 
     Raises:
         ValueError: the bounds do not ascend.
@@ -46,30 +48,28 @@ def load(path: pathlib.Path, reading: Reading = PLAIN) -> keras.Model:
 
     Returns:
         Keras model, images `(batch, height, width, channels)` in [0, 1] ->
-        `{"scores": (batch, classes)}`.
+        `{"scores": (batch, classes)}`; beside them `probabilities`, where the
+        scores are their logarithms.
 
     Raises:
         ValueError: unreadable, or not of images to scores; says what it is.
     """
     inner, shape = _read(path, reading.signature)
-    if len(shape) != 3 or None in shape:
-        raise ValueError(
-            f"{path} takes inputs {shape}; expected images (height, width, "
-            "channels) of a fixed size"
-        )
-    images = keras.Input(shape, name="images")
+    _check_shape(shape, path)
+    # Gray images are of one channel here.
+    gray = len(shape) == 2
+    images = keras.Input((*shape, 1) if gray else shape, name="images")
     low, high = reading.bounds
-    outputs = inner(images * (high - low) + low)
-    scores = _scores(outputs, path)
+    pixels = images * (high - low) + low
+    if gray:
+        pixels = keras.ops.squeeze(pixels, -1)
     if reading.probabilities:
-        # Of a zero there is none. What is less is no probability, and has none
-        # either.
-        least = np.finfo(np.float32).tiny
-        known = keras.ops.logical_or(scores < 0, scores >= least)
-        scores = keras.ops.log(keras.ops.where(known, scores, least))
+        outputs = _logarithms(inner, pixels, path)
+    else:
+        outputs = {"scores": _scores(inner, pixels, path)}
     # TensorFlow takes no other names.
     name = re.sub(r"[^A-Za-z0-9]+", "_", name_of(path)).strip("_") or "model"
-    return keras.Model(images, {"scores": scores}, name=name)
+    return keras.Model(images, outputs, name=name)
 
 
 def name_of(path: pathlib.Path) -> str:
@@ -133,7 +133,22 @@ def _read_saved_model(path, signature):
     return layer, tuple(spec.shape[1:])
 
 
-def _scores(outputs, path):
+def _check_shape(shape, path):
+    if len(shape) in (2, 3) and None not in shape:
+        return
+    reshape = f"keras.layers.Reshape({shape}), " if None not in shape else ""
+    raise ValueError(
+        f"{path} takes inputs {shape}; expected images (height, width, "
+        "channels) or (height, width) of a fixed size; save it as "
+        "keras.Sequential([keras.Input((height, width, channels)), "
+        f"{reshape}model])"
+    )
+
+
+def _scores(inner, pixels, path):
+    # As whoever judges adversarials asks: a layer that was called with
+    # training=True would else draw noise in attacks alone.
+    outputs = inner(pixels, training=False)
     if isinstance(outputs, dict):
         if "scores" not in outputs and len(outputs) > 1:
             raise ValueError(
@@ -141,12 +156,56 @@ def _scores(outputs, path):
                 "or one called scores"
             )
         outputs = outputs.get("scores", next(iter(outputs.values())))
+    elif isinstance(outputs, list | tuple):
+        if len(outputs) > 1:
+            raise ValueError(
+                f"{path} has {len(outputs)} outputs without names; expected "
+                "one; save it as keras.Model(inputs, {'scores': ...})"
+            )
+        (outputs,) = outputs
     if len(outputs.shape) != 2 or outputs.shape[1] is None:
         raise ValueError(
             f"{path} gives {tuple(outputs.shape)}; expected scores (batch, "
             "classes)"
         )
     return outputs
+
+
+def _logarithms(inner, pixels, path):
+    logits = _less_softmax(inner)
+    if logits is not None:
+        scores = _scores(logits, pixels, path)
+        return {"scores": keras.ops.log_softmax(scores)}
+    given = _scores(inner, pixels, path)
+    # Of a zero there is none. What is less is no probability, and has none
+    # either.
+    least = np.finfo(np.float32).tiny
+    known = keras.ops.logical_or(given < 0, given >= least)
+    scores = keras.ops.log(keras.ops.where(known, given, least))
+    return {"scores": scores, "probabilities": given}
+
+
+def _less_softmax(model):
+    """Makes a Keras model that ends with a softmax one of its logits.
+
+    None: it ends with something else, or that it does is not plain to see.
+    """
+    # In classes of others, call may do more than the graph shows. A SavedModel
+    # shows none.
+    own = type(model).__module__.startswith("keras.")
+    if not own or not isinstance(model, keras.Model):
+        return None
+    last = model.layers[-1]
+    # That of a layer's first use: a layer with an earlier one has another.
+    if len(model.outputs) > 1 or last.output is not model.outputs[0]:
+        return None
+    if type(last) is keras.layers.Softmax and last.axis in (-1, 1):
+        return keras.Model(model.inputs[0], last.input)
+    ends = type(last) in (keras.layers.Dense, keras.layers.Activation)
+    if ends and last.activation is keras.activations.softmax:
+        last.activation = keras.activations.linear
+        return model
+    return None
 
 
 def images_of(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
@@ -164,15 +223,12 @@ def images_of(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
         ValueError: not such a file.
     """
     try:
-        with path.open("rb") as file, np.load(file) as arrays:
-            images, labels = arrays["images"], arrays["labels"]
-    # The last two are of a file that was cut short, and of one array alone.
-    except (
-        *(OSError, ValueError, KeyError, EOFError),
-        *(zipfile.BadZipFile, TypeError),
-    ) as error:
+        with path.open("rb") as file:
+            images, labels = _arrays(file)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(
-            f"{path} must be an .npz file with images and labels: {error}"
+            f"{path} must be an .npz file with arrays `images` and `labels` "
+            f"(np.savez(path, images=..., labels=...)): {error}"
         ) from error
     if images.dtype == np.uint8:
         images = images / np.float32(255)
@@ -196,3 +252,19 @@ def images_of(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
             f"{labels.dtype} {labels.shape}"
         )
     return images.astype(np.float32), labels.astype(np.int64)
+
+
+def _arrays(file):
+    start = file.read(6)
+    file.seek(0)
+    # What else NumPy takes for pickled.
+    if not start.startswith((b"PK", b"\x93NUMPY")):
+        raise ValueError(f"found a file that starts with {start!r}")
+    loaded = np.load(file)
+    if isinstance(loaded, np.ndarray):
+        raise ValueError(f"found one array, {loaded.dtype} {loaded.shape}")
+    with loaded:
+        if not {"images", "labels"} <= set(loaded.files):
+            found = ", ".join(loaded.files) or "nothing"
+            raise ValueError(f"found {found} in it")
+        return loaded["images"], loaded["labels"]
