@@ -33,6 +33,10 @@ def _parse(argv: list[str]) -> list[str]:
 def _guarded(main, argv):
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)  # absl's own default is INFO
+    # Commands that need no TensorFlow must not import it.
+    if tensorflow := sys.modules.get("tensorflow"):
+        # Ten bits would not do for what is adversarial by a rounding.
+        tensorflow.config.experimental.enable_tensor_float_32_execution(False)
     try:
         main(argv[1:])
     except KeyboardInterrupt:
@@ -46,7 +50,6 @@ def _guarded(main, argv):
 
 
 def _is_expected(error: Exception) -> bool:
-    # Commands that need no TensorFlow must not import it for its errors.
     tensorflow = sys.modules.get("tensorflow")
     extra = (tensorflow.errors.OpError,) if tensorflow else ()
     return isinstance(error, _EXPECTED + extra)

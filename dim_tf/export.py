@@ -15,7 +15,6 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 
 import rich.console
-import tensorflow as tf
 
 from dim_tf import config
 from dim_tf import data
@@ -95,7 +94,6 @@ def export_run(
 def main(argv: list[str]) -> None:
     if argv:
         raise ValueError(f"export takes flags only, got {argv[0]!r}")
-    tf.config.experimental.enable_tensor_float_32_execution(False)
     what = config.from_flags(ExportConfig)
     destination = config.from_flags(release.ReleaseConfig)
     lines: Iterable[object]

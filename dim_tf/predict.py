@@ -11,7 +11,6 @@ import dataclasses
 import pathlib
 
 import numpy as np
-import tensorflow as tf
 
 from dim_tf import config
 from dim_tf import digits
@@ -39,7 +38,6 @@ def main(argv: list[str]) -> None:
     settings = config.from_flags(PredictConfig)
     if not argv:
         raise ValueError("predict needs image files: predict [flags] IMAGE...")
-    tf.config.experimental.enable_tensor_float_32_execution(False)
     model = models.load_outputs(settings.model)
     missing = {"denoised", "reconstructions"} - model.output.keys()
     if settings.picture and missing:

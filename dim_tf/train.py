@@ -73,7 +73,6 @@ def main(argv: list[str]) -> None:
     destination = config.from_flags(release.ReleaseConfig)
     sizes, recipe = settings_from_flags(run.model)
     tf.config.experimental.enable_op_determinism()
-    tf.config.experimental.enable_tensor_float_32_execution(False)
 
     plan = training.prepare(run, sizes, recipe, dataset)
     tensorboard = callbacks.TensorBoard(

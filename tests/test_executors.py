@@ -99,6 +99,18 @@ def test_a_model_that_fails_is_said_and_the_rest_goes_on(folder):
     assert good.shard.path.exists()
 
 
+def test_a_failure_without_words_is_one_too(folder):
+    def load():
+        raise MemoryError
+
+    (job, *_) = jobs(folder, "wordless")
+    job = dataclasses.replace(
+        job, target=dataclasses.replace(job.target, load=load)
+    )
+    (done,) = executors.in_process([job], examples(folder), "off")
+    assert done.failure == "MemoryError"
+
+
 def test_an_attack_that_cannot_attack_a_model_is_left_out(folder):
     (first, *_) = jobs(folder, "unsuited")
     spec = EXTRA["l2_latent_descent"]

@@ -74,6 +74,8 @@ class Worker:
     """
 
     def __init__(self, examples: data.Examples, xla: str, threads: int = 0):
+        # A process of Ray has not gone through `entry`.
+        tf.config.experimental.enable_tensor_float_32_execution(False)
         if threads:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
         self._examples = examples
@@ -108,7 +110,8 @@ class Worker:
                 accuracy = targets.check(subject.model, self._examples)
                 self._loaded[key] = subject, accuracy, ""
             except Exception as error:  # whatever anybody's model may raise
-                self._loaded[key] = None, float("nan"), str(error)
+                why = str(error) or type(error).__name__
+                self._loaded[key] = None, float("nan"), why
         return self._loaded[key]
 
 

@@ -1,0 +1,37 @@
+"""What every command shares."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dim_tf import entry
+from dim_tf.evaluation import executors
+
+precision = tf.config.experimental
+
+
+@pytest.fixture(autouse=True)
+def in_tensor_float_32():
+    before = precision.tensor_float_32_execution_enabled()
+    precision.enable_tensor_float_32_execution(True)
+    yield
+    precision.enable_tensor_float_32_execution(before)
+
+
+def test_commands_calculate_in_float32(monkeypatch):
+    seen = []
+    monkeypatch.setattr(entry.app, "run", lambda main, **_: main(["command"]))
+    monkeypatch.setattr(entry.flags, "FLAGS", {"verbosity": Present()})
+    entry.run(
+        lambda argv: seen.append(precision.tensor_float_32_execution_enabled())
+    )
+    assert seen == [False]
+
+
+class Present:
+    present = True
+
+
+def test_workers_of_a_cluster_calculate_in_float32():
+    executors.Worker(np.zeros(1), "off")
+    assert not precision.tensor_float_32_execution_enabled()
