@@ -26,7 +26,7 @@ model.fit(train.images, train.labels, epochs=3, verbose=0)
 test = data.load(data.DataConfig(), "test").take(slice(50))
 fmodel = foolbox.TensorFlowModel(model, bounds=(0, 1), device="/CPU:0")
 for norm, attack in {
-    "L2": attacks.DDNAttack(steps=100),
+    "L2": attacks.DDNAttack(),
     "Linf": attacks.LInfFMNAttack(),
 }.items():
     found, _, success = attack(fmodel, test.images, test.labels, epsilons=None)

@@ -17,7 +17,8 @@ from tiny_nets import foolbox_result
 
 from dim_tf.attacks.ddn import DDNAttack
 
-COSINE = {"schedule": "cosine"}
+TWIN = foolbox.attacks.DDNAttack
+OLD = DDNAttack(steps=10, schedule="compounding")
 
 
 def run(attack, model=MODEL, criterion=NET.labels):
@@ -28,17 +29,24 @@ def run(attack, model=MODEL, criterion=NET.labels):
     return adversarials.numpy().reshape(-1, PIXELS), success.numpy()
 
 
+def test_defaults_are_foolboxs():
+    ours = DDNAttack()
+    assert ours.schedule == "cosine"
+    for name, value in vars(TWIN()).items():
+        assert getattr(ours, name) == value, name
+
+
 @pytest.mark.parametrize(
     "settings",
     [
-        {"steps": 100},
+        {},
         {"steps": 10, "init_epsilon": 8},
         {"steps": 20, "gamma": 0.2},
     ],
 )
 def test_the_steps_are_foolbox_s(settings):
-    expected = foolbox_result(foolbox.attacks.DDNAttack(**settings))
-    adversarials, success = run(DDNAttack(**settings, **COSINE))
+    expected = foolbox_result(TWIN(**settings))
+    adversarials, success = run(DDNAttack(**settings))
     assert success.any()
     np.testing.assert_allclose(adversarials, expected, 0, 1e-5)
 
@@ -46,12 +54,8 @@ def test_the_steps_are_foolbox_s(settings):
 def test_toward_targets_the_steps_are_foolbox_s():
     targets = (NET.labels + 1) % 3
     criterion = foolbox.criteria.TargetedMisclassification(targets)
-    expected = foolbox.attacks.DDNAttack(steps=30).run(
-        MODEL, NET.images, criterion
-    )
-    adversarials, success = run(
-        DDNAttack(steps=30, **COSINE), criterion=criterion
-    )
+    expected = TWIN(steps=30).run(MODEL, NET.images, criterion)
+    adversarials, success = run(DDNAttack(steps=30), criterion=criterion)
     assert success.all()
     np.testing.assert_allclose(
         adversarials, np.reshape(expected, adversarials.shape), 0, 1e-5
@@ -59,7 +63,7 @@ def test_toward_targets_the_steps_are_foolbox_s():
 
 
 def test_the_old_schedule_compounds(monkeypatch):
-    stepsizes = DDNAttack().stepsizes()
+    stepsizes = OLD.stepsizes()
     np.testing.assert_allclose(
         stepsizes,
         [1, 0.976, 0.884, 0.704, 0.464, 0.237, 0.088, 0.026, 0.0115, 0.010],
@@ -73,14 +77,14 @@ def test_the_old_schedule_compounds(monkeypatch):
         "math",
         types.SimpleNamespace(pi=math.pi, cos=lambda angle: next(cosines)),
     )
-    expected = foolbox_result(foolbox.attacks.DDNAttack(steps=10))
-    adversarials, success = run(DDNAttack())
+    expected = foolbox_result(TWIN(steps=10))
+    adversarials, success = run(OLD)
     assert success.any()
     np.testing.assert_allclose(adversarials, expected, 0, 1e-5)
 
 
 def test_it_finds_the_plane_of_a_linear_model():
-    ratios = sizes_over_optimum(DDNAttack(steps=100, **COSINE))
+    ratios = sizes_over_optimum(DDNAttack())
     assert ratios.min() >= 1 - 1e-5
     assert ratios.max() < 1.01
 

@@ -73,7 +73,7 @@ def cell(attack, name="an_attack", **changes):
 
 
 BIM = cell(attacks.L2BasicIterativeAttack(), "l2_bim")
-DDN = cell(attacks.DDNAttack(steps=20, schedule="cosine"), "l2_ddn")
+DDN = cell(attacks.DDNAttack(steps=20), "l2_ddn")
 
 
 def run(folder, subject, cells=(BIM, DDN), count=COUNT, size=10):

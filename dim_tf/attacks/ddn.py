@@ -27,28 +27,33 @@ class DDNAttack(Minimization):
     Source: Rony et al., "Decoupling direction and norm for efficient
     gradient-based L2 adversarial attacks and defenses" (2019).
 
+    Lengths are multiples of the bounds' range. foolbox 3.3.4 takes them for
+    differences of pixels, the same within [0, 1] alone: on images within
+    [0, 255] it would hardly move.
+
     Attributes:
-        init_epsilon: radius of the first sphere.
-        steps: gradient steps. foolbox takes 10 up to its version 3.3.1, and
-            100 since.
+        init_epsilon: radius of the first sphere, in ranges of the bounds.
+        steps: gradient steps. foolbox takes 100, and 10 up to its version
+            3.3.1.
         gamma: share by which the sphere shrinks and grows.
-        schedule: how steps shorten from 1 to 0.01: `"cosine"`, the paper's and
-            foolbox's since 3.3.0, or `"compounding"`, where each cosine
-            shortens the step before once more, as in foolbox until then.
+        schedule: how steps shorten from 1 to 0.01 of the bounds' range:
+            `"cosine"`, the paper's and foolbox's since 3.3.0, or
+            `"compounding"`, where each cosine shortens the step before once
+            more, as in foolbox until then.
     """
 
     norm: ClassVar[str] = "l2"
     init_epsilon: float = 1.0
-    steps: int = 10
+    steps: int = 100
     gamma: float = 0.05
-    schedule: str = "compounding"
+    schedule: str = "cosine"
 
     def __post_init__(self):
         checks.at_least("steps", self.steps, 1)
         checks.one_of("schedule", self.schedule, _SCHEDULES)
 
     def stepsizes(self) -> list[float]:
-        """Length of every step."""
+        """Length of every step, in ranges of the bounds."""
         longest, stepsizes = 1.0, []
         for index in range(self.steps):
             share = (1 + math.cos(math.pi * index / self.steps)) / 2
@@ -64,7 +69,7 @@ class DDNAttack(Minimization):
         images = problem.images
         lower, upper = problem.bounds
         farthest = l2_size(tf.maximum(images - lower, upper - images))
-        stepsizes = tf.constant(self.stepsizes())
+        stepsizes = problem.range * tf.constant(self.stepsizes())
 
         def step(index, perturbation, epsilon, best, smallest):
             scores, gradients = problem.gradient(
@@ -85,7 +90,7 @@ class DDNAttack(Minimization):
             return index + 1, moved - images, epsilon, best, smallest
 
         zeros = tf.zeros_like(images)
-        epsilon = self.init_epsilon * tf.ones_like(farthest)
+        epsilon = self.init_epsilon * problem.range * tf.ones_like(farthest)
         *_, best, _ = tf.while_loop(
             lambda index, *_: True,
             step,

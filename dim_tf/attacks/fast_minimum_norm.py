@@ -60,9 +60,13 @@ class FastMinimumNorm(Minimization):
     reaches a little beyond where the boundary seems to be. Starts from the
     image.
 
+    Lengths are multiples of the bounds' range. foolbox 3.3.4 takes them for
+    differences of pixels, the same within [0, 1] alone: on images within
+    [0, 255] it would hardly move.
+
     Attributes:
         steps: gradient steps.
-        max_stepsize: length of the first step.
+        max_stepsize: length of the first step, in ranges of the bounds.
         min_stepsize: of the last; None: a hundredth of the first.
         gamma: share by which the ball changes at first; in the end, 0.001.
         overshoot: share by which the ball reaches beyond the boundary. Without
@@ -89,7 +93,7 @@ class FastMinimumNorm(Minimization):
             "distance": self._farthest(problem),
             "found": misclassified,
             "perturbation": zeros,
-            "epsilon": tf.ones_like(zeros[:, :1]),
+            "epsilon": self.first_epsilon(problem) + zeros[:, :1],
             "step": tf.zeros((problem.batch,), tf.int32),
         }
 
@@ -126,6 +130,7 @@ class FastMinimumNorm(Minimization):
         shrunk = tf.minimum(self.shrink(search["epsilon"], gamma), distance)
         epsilon = tf.where(adversarial, shrunk, grown)
         epsilon = tf.minimum(epsilon, self._farthest(problem))
+        stepsize *= problem.range
         perturbation += stepsize * NORMS["l2"].direction(gradients)
         perturbation = _PROJECT[self.norm](perturbation, epsilon)
         moved = problem.clip(problem.images + perturbation)
@@ -141,7 +146,7 @@ class FastMinimumNorm(Minimization):
         }
 
     def _schedules(self, step):
-        """Length of the step and change of the ball, `(batch, 1)`."""
+        """Length of the step, in ranges, change of the ball: `(batch, 1)`."""
         progress = tf.cast(step, tf.float32)[:, None] / self.steps
         annealed = (1.0 + tf.cos(math.pi * progress)) / 2.0
         least = self.min_stepsize
@@ -151,6 +156,9 @@ class FastMinimumNorm(Minimization):
             least + (self.max_stepsize - least) * annealed,
             _LEAST_GAMMA + (self.gamma - _LEAST_GAMMA) * annealed,
         )
+
+    def first_epsilon(self, problem):
+        return problem.range
 
     def shrink(self, epsilon, gamma):
         return epsilon * (1.0 - gamma)
@@ -174,6 +182,9 @@ class L0FMNAttack(FastMinimumNorm):
     """
 
     norm: ClassVar[str] = "l0"
+
+    def first_epsilon(self, problem):
+        return 1.0  # a count of pixels, whatever their range
 
     def shrink(self, epsilon, gamma):
         smaller = tf.floor(super().shrink(epsilon, gamma))

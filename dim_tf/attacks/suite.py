@@ -120,7 +120,11 @@ def _flexible(norm, distance):
 
 _L2 = (
     ("l2_contrast_reduction", NOTHING, attacks.L2ContrastReductionAttack()),
-    ("l2_ddn", GRADIENTS, attacks.DDNAttack()),
+    (
+        "l2_ddn",
+        GRADIENTS,
+        attacks.DDNAttack(steps=10, schedule="compounding"),
+    ),
     ("l2_pgd", GRADIENTS, attacks.L2ProjectedGradientDescentAttack()),
     ("l2_bim", GRADIENTS, attacks.L2BasicIterativeAttack()),
     ("l2_fgm", GRADIENTS, attacks.L2FastGradientAttack()),
@@ -190,11 +194,7 @@ _L0 = (
 )
 PAPER = _specs(*_L2, *_LINF, *_L1, *_L0)
 EXTRA = _specs(
-    (
-        "l2_ddn100",
-        GRADIENTS,
-        attacks.DDNAttack(steps=100, schedule="cosine"),
-    ),
+    ("l2_ddn100", GRADIENTS, attacks.DDNAttack()),
     ("l2_vat", GRADIENTS, attacks.VirtualAdversarialAttack(steps=50)),
     ("l2_newton_fool", GRADIENTS, attacks.NewtonFoolAttack()),
     ("l2_salt_and_pepper", DECISIONS, attacks.SaltAndPepperNoiseAttack()),
@@ -234,7 +234,7 @@ EXTRA = _specs(
 QUICK = {
     **{name: PAPER[name] for name in ("l2_bim", "linf_bim", "l1_bim")},
     **_specs(
-        ("l2_ddn30", GRADIENTS, attacks.DDNAttack(steps=30, schedule="cosine")),
+        ("l2_ddn30", GRADIENTS, attacks.DDNAttack(steps=30)),
         ("l2_boundary_1000", DECISIONS, attacks.BoundaryAttack(steps=1000)),
         (
             "l2_brendel_bethge_100",
