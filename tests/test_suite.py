@@ -79,3 +79,9 @@ def test_runnable_sets_how_to_run_and_nothing_else():
     assert repeated.attack == expected
     assert repeated.attack.seed == 3
     assert suite.PAPER["l2_pgd"].runnable() == suite.PAPER["l2_pgd"].attack
+
+
+def test_repeats_are_of_attacks_without_epsilons():
+    row = suite.PAPER["linf_pgd"]
+    with pytest.raises(ValueError, match="got 5 for linf_pgd, which does"):
+        dataclasses.replace(row, repeats=5)

@@ -253,11 +253,11 @@ def test_more_examples_add_to_fewer(subject, tmp_path):
         ({"weights_digest": "other"}, "weights_digest: 'digest' there"),
         ({"seed": 1}, "seed: 0 there, 1 here"),
         ({"dataset": "else"}, "dataset"),
-        ({"spec": dataclasses.replace(BIM.spec, repeats=2)}, "repeats"),
+        ({"spec": dataclasses.replace(DDN.spec, repeats=2)}, "repeats"),
         (
             {
                 "spec": dataclasses.replace(
-                    BIM.spec, attack=attacks.L2BasicIterativeAttack(steps=9)
+                    DDN.spec, attack=attacks.DDNAttack(steps=9)
                 )
             },
             "attack",
@@ -267,9 +267,9 @@ def test_more_examples_add_to_fewer(subject, tmp_path):
 def test_records_of_something_else_are_refused(
     subject, tmp_path, change, named
 ):
-    run(tmp_path, subject, [BIM])
+    run(tmp_path, subject, [DDN])
     with pytest.raises(ValueError, match=named):
-        planning.plan(tmp_path, [dataclasses.replace(BIM, **change)], COUNT, 10)
+        planning.plan(tmp_path, [dataclasses.replace(DDN, **change)], COUNT, 10)
 
 
 def test_records_that_were_not_moved_all_the_way_are_refused(subject, tmp_path):

@@ -43,7 +43,8 @@ class AttackSpec:
         name: of its row in records and tables.
         access: what it asks of the model: `GRADIENTS` and so on.
         attack: the attack, hyper-parameters and all.
-        repeats: runs of which the best counts.
+        repeats: runs of which the best counts, of an attack that takes no
+            epsilon.
         grid: epsilons for an attack that takes some; empty: those of its norm.
     """
 
@@ -52,6 +53,14 @@ class AttackSpec:
     attack: Native
     repeats: int = 1
     grid: tuple[float, ...] = ()
+
+    def __post_init__(self):
+        if self.repeats > 1 and isinstance(self.attack, FixedEpsilon):
+            raise ValueError(
+                "repeats are for attacks that take no epsilon, got "
+                f"{self.repeats} for {self.name}, which does; make a row for "
+                "each run"
+            )
 
     @property
     def norm(self) -> str:
