@@ -165,6 +165,23 @@ def test_gradient_that_does_not_exist_is_zero(images):
     np.testing.assert_array_equal(gradients, np.zeros((4, PIXELS)))
 
 
+@pytest.mark.parametrize("vectorized", [False, True])
+def test_jacobian_holds_the_gradient_of_each_objective(vectorized, images):
+    net = TinyNet()
+    problem = problem_of(net, images, [0] * 4)
+    take = tf.function(
+        lambda flat: problem.jacobian(lambda s: s[:, 1:], flat, vectorized)
+    )
+    scores, values, gradients = take(problem.images)
+    np.testing.assert_allclose(scores, net(images), atol=1e-6)
+    np.testing.assert_array_equal(values, scores[:, 1:])
+    for row in range(2):
+        _, expected = problem.gradient(
+            lambda scores, row=row: scores[:, row + 1], problem.images
+        )
+        np.testing.assert_allclose(gradients[:, row], expected, atol=1e-5)
+
+
 def test_margins_are_in_every_score_of_the_class(images):
     net = TinyNet()
     margins = tf.constant([0.0, 1.0, -2.0, 0.5])

@@ -86,23 +86,15 @@ class DeepFool(Walk):
 
     def _slopes(self, problem, flat, order):
         """Scores, what other classes lack to the first, and its gradients."""
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(flat)
-            scores = problem.scores(flat)
-            values = scores
+
+        def lacks(scores):
             if self.loss == "crossentropy":
-                values = tf.nn.log_softmax(scores)
-            values = tf.gather(values, order, batch_dims=1)
-            lacks = values[:, 1:] - values[:, :1]
-        gradients = tape.batch_jacobian(
-            lacks,
-            flat,
-            unconnected_gradients=tf.UnconnectedGradients.ZERO,
-            # XLA cannot compile it for models with loops, but loops well.
-            experimental_use_pfor=not self.jit_compile,
-        )
-        finite = tf.math.is_finite(gradients)
-        return scores, lacks, tf.where(finite, gradients, 0.0)
+                scores = tf.nn.log_softmax(scores)
+            values = tf.gather(scores, order, batch_dims=1)
+            return values[:, 1:] - values[:, :1]
+
+        # XLA cannot compile pfor for models with loops, but loops well.
+        return problem.jacobian(lacks, flat, vectorized=not self.jit_compile)
 
 
 class L2DeepFoolAttack(DeepFool):

@@ -1,9 +1,14 @@
 """What an attack sees inside its graph: images, a goal, a model to ask."""
 
+import contextvars
 import dataclasses
 from collections.abc import Callable
 
 import tensorflow as tf
+
+# How many backward passes one that is traced now stands for: pfor makes many
+# of it, and still runs once what counts them.
+passes_at_once = contextvars.ContextVar("passes_at_once", default=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,3 +142,30 @@ class Problem:
         )
         finite = tf.reduce_all(tf.math.is_finite(gradients), -1, keepdims=True)
         return scores, tf.where(finite, gradients, 0.0)
+
+    def jacobian(self, objectives, flat, vectorized):
+        """Scores, objectives of them, and gradients `(batch, k, pixels)`.
+
+        All gradients share a forward pass. What of them is not finite is zero.
+
+        Args:
+            objectives: scores -> `(batch, k)`.
+            flat: float32 `(batch, pixels)`.
+            vectorized: whether to take the k gradients at once, or one by one.
+        """
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(flat)
+            scores = self.scores(flat)
+            values = objectives(scores)
+        token = passes_at_once.set(values.shape[1] if vectorized else 1)
+        try:
+            gradients = tape.batch_jacobian(
+                values,
+                flat,
+                unconnected_gradients=tf.UnconnectedGradients.ZERO,
+                experimental_use_pfor=vectorized,
+            )
+        finally:
+            passes_at_once.reset(token)
+        finite = tf.math.is_finite(gradients)
+        return scores, values, tf.where(finite, gradients, 0.0)

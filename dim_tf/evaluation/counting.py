@@ -3,13 +3,16 @@
 import foolbox
 import tensorflow as tf
 
+from dim_tf.attacks.problem import passes_at_once
+
 
 class Counter:
     """Forward and backward passes, in images, of models wrapped by it.
 
     Attributes:
         forwards: int64 variable, images that a model has seen.
-        backwards: int64 variable, images that a gradient was taken for.
+        backwards: int64 variable, gradients taken for images: as many for an
+            image as an attack takes of its scores.
     """
 
     def __init__(self):
@@ -25,7 +28,7 @@ class Counter:
             self.forwards.assign_add(number)
 
             def backward(gradients, variables=()):
-                self.backwards.assign_add(number)
+                self.backwards.assign_add(number * passes_at_once.get())
                 return gradients, [None for _ in variables]
 
             return tf.identity(images), backward
