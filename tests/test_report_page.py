@@ -17,6 +17,7 @@ from test_tables import half_a_sweep
 from test_tables import records as records_of
 
 from dim_tf.attacks import suite
+from dim_tf.attacks.norms import FLOOR
 from dim_tf.evaluation import results
 from dim_tf.reporting import diagnostics
 from dim_tf.reporting import figures
@@ -243,7 +244,11 @@ def test_sound_records_raise_no_alarm():
         )
     )
     assert notes == [
-        ("note", "Gradients of dim are zero at 0% of the clean images."),
+        (
+            "note",
+            "Gradients of dim are zero or next to it at 0% of the clean "
+            "images.",
+        ),
         ("note", "Gradients of dim are not finite at 0% of the clean images."),
     ]
 
@@ -253,8 +258,8 @@ def test_sound_records_raise_no_alarm():
     [
         (
             *([1.0, 9.0], "_twice_the_steps", "alarm"),
-            "with twice the steps: robust accuracy 100% becomes 50%, it has not "
-            "converged.",
+            "with twice the steps: robust accuracy 100% becomes 50%, it has "
+            "not converged.",
         ),
         (
             *([2.0, 9.0], "_twice_the_steps", "note"),
@@ -347,7 +352,24 @@ def test_epsilons_that_miss_the_threshold_are_an_alarm():
         (
             records(("dim", "l2_bim", "l2", [1.0]), gradient=0.0),
             "alarm",
-            "Gradients of dim are zero at 100%",
+            "Gradients of dim are zero or next to it at 100%",
+        ),
+        (
+            # As small as a norm that attacks do not divide by.
+            records(("dim", "l2_bim", "l2", [1.0]), gradient=0.9 * FLOOR),
+            "alarm",
+            "Gradients of dim are zero or next to it at 100%",
+        ),
+        (
+            records(("dim", "l2_bim", "l2", [1.0]), gradient=1.1 * FLOOR),
+            "note",
+            "Gradients of dim are zero or next to it at 0%",
+        ),
+        (
+            records(("dim", "l2_bim", "l2", [0.0, 0.0, 1.0])),
+            "alarm",
+            "67% of the samples of dim are misclassified without an attack: "
+            "look whether the labels,",
         ),
         (
             records(("dim", "l2_bim", "l2", [1.0]), gradient=np.nan),

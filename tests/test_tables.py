@@ -52,6 +52,17 @@ def test_accuracy_counts_what_is_beyond_the_threshold():
     assert estimate.high == pytest.approx(0.7693, abs=1e-4)
 
 
+@pytest.mark.parametrize("epsilon", [0.3, 8 / 255, 2 / 255, 1e-3])
+def test_pixels_rounded_at_the_threshold_are_within(epsilon):
+    generator = np.random.default_rng(0)
+    images = generator.uniform(size=10_000).astype(np.float32)
+    for share in (1.0, 1.001):
+        moved = images + np.float32(epsilon * share)
+        changes = moved.astype(np.float64) - images
+        assert thresholds.beyond(changes, epsilon).all() == (share > 1)
+        assert thresholds.beyond(changes, epsilon).any() == (share > 1)
+
+
 def test_thresholds_of_one_s_own():
     limits = thresholds.parse("l2:0.5")
     assert limits == {**thresholds.PAPER, "l2": 0.5}
@@ -168,7 +179,8 @@ def test_the_table_has_the_paper_beside_ours():
     assert list(rows) == [
         *("`l2_bim`", "`l2_ddn`", "**All L2, accuracy**", "**All L2, median**"),
         *("`linf_pgd`", "**All Linf, accuracy**", "**All Linf, median**"),
-        *("**Minimal accuracy, L2, Linf**", "samples", "preset"),
+        *("**Minimal accuracy, L2, Linf**", "**Clean accuracy**"),
+        *("samples", "preset"),
     ]
     assert rows["`l2_bim`"] == "50% [15%, 85%], paper 94%"
     assert rows["**All L2, accuracy**"] == "25% [5%, 70%], paper 66%"
@@ -176,6 +188,7 @@ def test_the_table_has_the_paper_beside_ours():
     assert rows["**All L2, median**"].endswith("], paper 1.9")
     # The paper's is that of four norms.
     assert rows["**Minimal accuracy, L2, Linf**"] == "25% [5%, 70%]"
+    assert rows["**Clean accuracy**"] == "75% [30%, 95%]"
     assert (rows["samples"], rows["preset"]) == ("4", "quick")
 
 

@@ -45,9 +45,7 @@ class Outcome:
 
     def robust_accuracy(self, epsilon: float) -> float:
         """Share of samples without an adversarial within epsilon."""
-        return float(
-            np.mean(self.distances > epsilon * (1 + thresholds.TOLERANCE))
-        )
+        return float(thresholds.beyond(self.distances, epsilon).mean())
 
 
 def foolbox_model(model: keras.Model) -> foolbox.TensorFlowModel:

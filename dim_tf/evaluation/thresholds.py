@@ -2,10 +2,19 @@
 
 import math
 
+import numpy as np
+
 # Section 4 of the paper, whose text swaps those of L0 and Linf.
 PAPER = {"l2": 1.5, "linf": 0.3, "l0": 12.0, "l1": 8.0}
-# Rounding of float32 that a distance may exceed one by.
+# Rounding of float32 that a distance may exceed one by, relatively. Besides, a
+# pixel next to white may be rounded by so much, however small the change is.
 TOLERANCE = 1e-6
+_PIXEL = 1e-7
+
+
+def beyond(distances: np.ndarray, epsilon: float) -> np.ndarray:
+    """Which distances exceed an epsilon by more than a rounding: bool."""
+    return distances > epsilon * (1 + TOLERANCE) + _PIXEL
 
 
 def parse(text: str) -> dict[str, float]:

@@ -17,6 +17,9 @@ _GRADIENT_WORDS = (
     *("carlini_wagner", "brendel_bethge", "ead", "newton_fool", "vat"),
     *("sparse_descent", "decaying_descent"),
 )
+# Attacks divide by a norm of this or more (`attacks.norms.FLOOR`, of which a
+# report does without, as it would take TensorFlow).
+_LEAST_GRADIENT = 1e-12
 # Of the samples by which an attack may do better by chance; above its rounding.
 _MARGIN = 0.05 + 1e-9
 
@@ -36,6 +39,7 @@ def diagnostics(
     """
     cells = statistics.cells(records, limits)
     found = [
+        *_misread(cells),
         *_failures(records),
         *_gradients(records),
         *_gains(cells, statistics.probes(records, limits)),
@@ -47,6 +51,18 @@ def diagnostics(
         found += _survivors(model, norm, members)
         found += _blind_attacks(model, norm, members)
     return sorted(found, key=lambda pair: pair[0])  # alarms first
+
+
+def _misread(cells):
+    """Nobody attacks a model that is wrong more often than right."""
+    for model, clean in statistics.clean_accuracy(cells).items():
+        if clean.value < 0.5:
+            yield (
+                ALARM,
+                f"{1 - clean.value:.0%} of the samples of {model} are "
+                "misclassified without an attack: look whether the labels, "
+                "the order of its classes and its --bounds are what is meant.",
+            )
 
 
 def _failures(records):
@@ -68,7 +84,10 @@ def _failures(records):
 
 
 def _gradients(records):
-    """A gradient of zero leads nowhere, and is no robustness."""
+    """A gradient of zero leads nowhere, and is no robustness.
+
+    Nor is one that is so small that attacks do not scale it to a step.
+    """
     by_model: dict[str, list[float]] = {}
     # Every attack records the same ones.
     samples = records.group_by(["model", "sample"], use_threads=False)
@@ -77,7 +96,7 @@ def _gradients(records):
     for model, found in by_model.items():
         sizes = np.array(found, float)
         for lost, word in (
-            (sizes == 0, "zero"),
+            (sizes < _LEAST_GRADIENT, "zero or next to it"),
             (np.isnan(sizes), "not finite"),
         ):
             yield (

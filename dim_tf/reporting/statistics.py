@@ -197,7 +197,7 @@ def closest_across_norms(records: pa.Table) -> list[Cell]:
 
 def robust(cell: Cell) -> np.ndarray:
     """Which samples have no adversarial within the threshold: bool `(n,)`."""
-    return cell.distances > cell.threshold * (1 + thresholds.TOLERANCE)
+    return thresholds.beyond(cell.distances, cell.threshold)
 
 
 def robust_accuracy(cell: Cell) -> Estimate:
@@ -206,6 +206,18 @@ def robust_accuracy(cell: Cell) -> Estimate:
     The interval is Wilson's.
     """
     return _share(robust(cell))
+
+
+def clean_accuracy(cells: list[Cell]) -> dict[str, Estimate]:
+    """By model, the share of samples that are right without any attack."""
+    largest: dict[str, Cell] = {}
+    for cell in cells:
+        known = largest.setdefault(cell.model, cell)
+        if len(cell.samples) > len(known.samples):
+            largest[cell.model] = cell
+    return {
+        model: _share(cell.distances > 0) for model, cell in largest.items()
+    }
 
 
 def larger(

@@ -83,6 +83,9 @@ def results_table(
             texts = _texts(least, models, name, text, mark)
             rows.append((f"**All {title}, {kind}**", *texts))
     rows.append(_minimal_accuracies(overall, models, max(marks, default="")))
+    clean = statistics.clean_accuracy(cells)
+    texts = [percent(clean[model], None) for model in models]
+    rows.append(("**Clean accuracy**", *texts))
     rows.append(("samples", *_sample_counts(cells, models)))
     rows.append(("preset", *_presets(records, models)))
     return rows
