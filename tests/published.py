@@ -15,6 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 RECORDS = ROOT / "results" / "paper"
 REFINED = ROOT / "results" / "refined"
 ABLATIONS = ROOT / "results" / "ablations"
+TRAININGS = (ABLATIONS, ROOT / "results" / "ablations_seed_1")
 WEAKEST = ROOT / "results" / "weakest"
 WEAKEST_REFINED = ROOT / "results" / "weakest_refined"
 PAGE = (ROOT / "docs" / "RESULTS.md").read_text()

@@ -15,6 +15,7 @@ from published import REFINED
 from published import ROOT
 from published import THRESHOLDS
 from published import TITLES
+from published import TRAININGS
 from published import WEAKEST
 from published import WEAKEST_REFINED
 from published import across_norms
@@ -63,46 +64,63 @@ def check_same_records(found, folder=RECORDS):
                 assert there[key][attack] == distance
 
 
-def test_a_denoiser_helps_and_ten_encoders_hardly_do_image_by_image():
-    rows = [row for row in paired_rows() if row[0] != "bi_dim"]
-    assert len(rows) == 4
-    found = distances(ABLATIONS)
-    check_same_records(found)
+def trained(folder):
+    """By model and norm: by sample, Brendel-Bethge's distance."""
     by_model = collections.defaultdict(dict)
-    for (model, norm, sample), by_attack in found.items():
+    for (model, norm, sample), by_attack in distances(folder).items():
         (by_model[model, norm][sample],) = by_attack.values()
     assert {len(each) for each in by_model.values()} == {1000}
-    words = (
-        "Over 1,000 images, under Brendel-Bethge alone (`results/ablations`), "
-        "they differ by 3 points at most:"
-    )
-    assert words in " ".join(PAGE.split())
-    robust = {
-        (model, norm): sum(d > THRESHOLDS[norm] for d in each.values())
-        for (model, norm), each in by_model.items()
-    }
-    gaps = [
-        abs(robust[ten, norm] - robust[single, norm])
-        for ten, single in (("dim", "dn_single_im"), ("im", "single_im"))
-        for norm in THRESHOLDS
-    ]
-    assert round(max(gaps) / 10) == 3
-    helps, harms = set(), set()
-    for first, second, cells in rows:
+    return by_model
+
+
+def test_the_ablations_are_those_of_two_trainings():
+    check_same_records(distances(ABLATIONS))
+    for seed, folder in enumerate(TRAININGS):
+        found = trained(folder)
+        for model in ("dim", "dn_single_im", "im", "single_im"):
+            (cells,) = re.findall(
+                rf"^\| `{model}` \| {seed} \| (.*) \|", PAGE, re.MULTILINE
+            )
+            for norm, cell in zip(THRESHOLDS, cells.split(" | "), strict=True):
+                own = found[model, norm].values()
+                limit = THRESHOLDS[norm] * (1 + 1e-6)
+                share = sum(distance > limit for distance in own) / len(own)
+                assert cell == f"{share:.0%}, {statistics.median(own):.2g}"
+
+
+def test_a_denoiser_helps_image_by_image_and_ten_encoders_hardly_do():
+    rows = [row for row in paired_rows() if row[0] != "bi_dim"]
+    assert len(rows) == 4 * len(TRAININGS)
+    helps, harms = collections.Counter(), collections.Counter()
+    for place, (first, second, cells) in enumerate(rows):
+        found = trained(TRAININGS[place // 4])
         for norm, cell in zip(THRESHOLDS, cells, strict=True):
             lower, upper = check_paired(
-                cell, by_model[first, norm], by_model[second, norm]
+                cell, found[first, norm], found[second, norm]
             )
-            if lower > 50:
-                helps.add((first, second, norm))
-            if upper < 50:
-                harms.add((first, second, norm))
-    assert helps == {
+            helps[first, second, norm] += lower > 50
+            harms[first, second, norm] += upper < 50
+    assert {key for key, times in helps.items() if times == 2} == {
         *(("dim", "im", norm) for norm in THRESHOLDS),
         *(("dn_single_im", "single_im", norm) for norm in THRESHOLDS),
         *(("dim", "dn_single_im", norm) for norm in ("l2", "linf")),
     }
-    assert harms == {("im", "single_im", "l1")}
+    alone = ("im", "single_im", "l1")
+    assert +harms == {alone: 1}
+    assert helps[alone] == 1
+
+
+def test_the_seed_moves_accuracies_by_as_much_as_is_said():
+    first, second = map(trained, TRAININGS)
+    moved = [
+        abs(
+            sum(d > THRESHOLDS[norm] for d in first[model, norm].values())
+            - sum(d > THRESHOLDS[norm] for d in second[model, norm].values())
+        )
+        for model, norm in first
+    ]
+    (said,) = re.findall(r"by up to (\d) points\.", " ".join(PAGE.split()))
+    assert round(max(moved) / 10) == int(said)
 
 
 def the_two():
