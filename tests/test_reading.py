@@ -4,6 +4,7 @@ Where one fails, the words of the template are to be changed.
 """
 
 import collections
+import math
 import re
 import statistics
 
@@ -21,6 +22,7 @@ from published import WEAKEST_REFINED
 from published import across_norms
 from published import check_closest
 from published import distances
+from published import numbers
 from published import page_cells
 from scipy.stats import binomtest
 
@@ -36,6 +38,12 @@ def test_the_attack_that_is_said_to_stop_early_does():
     )
     before, after = map(int, alarm)
     assert 0.4 < after / before < 0.6
+
+
+def test_the_images_of_abs_are_harder_for_dim():
+    for title in TITLES.values():
+        key = "dim", f"All {title}, accuracy"
+        assert numbers("abs")[key] < numbers()[key]
 
 
 def paired_rows():
@@ -166,10 +174,12 @@ def test_of_the_two_that_keep_the_most_one_keeps_a_little_more():
         if model in found and of == norm:
             least[model][0] += by_attack[attack] > THRESHOLDS[norm]
             least[model][1] += min(by_attack.values()) > THRESHOLDS[norm]
-    alone, together = least["bi_abs"]
-    assert alone == together
-    alone, together = least["bi_dim"]
-    assert alone - together <= 2
+    for model, more in (("bi_abs", 0), ("bi_dim", 1)):
+        alone, together = least[model]
+        assert alone - together == more
+        count = len({sample for of, _, sample in distances() if of == model})
+        minimal = numbers()[model, "Minimal accuracy"]
+        assert math.isclose(minimal, 100 * together / count)
 
 
 def test_refined_the_other_of_the_two_holds_longer():
