@@ -13,8 +13,7 @@ for model in im single_im dim dn_single_im; do
     .venv/bin/python -m dim_tf.train --flagfile="flags/$model.cfg" --seed="$SEED" \
       --first_look=0 --run_dir="$trained/runs/$model" --saved_models="$trained"
   fi
-  .venv/bin/python -m dim_tf.evaluate --flagfile=flags/paper.cfg --noprobes \
+  .venv/bin/python -m dim_tf.evaluate --flagfile=flags/ablations.cfg \
     --models="$trained/$model" --num_examples="${EXAMPLES:-1000}" \
-    --only=l2_brendel_bethge,linf_brendel_bethge,l0_brendel_bethge,l1_brendel_bethge \
     --num_adversarials=0 --results="results/ablations_seed_$SEED"
 done

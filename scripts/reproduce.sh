@@ -26,10 +26,8 @@ attack --models=dim,bi_dim,im,single_im,dn_single_im,cnn,bi_cnn,madry \
 attack --models=abs,bi_abs --num_examples="${EXAMPLES:-20}"
 refine --models=bi_cnn,bi_dim --num_examples="${EXAMPLES:-100}"
 refine --models=bi_abs --num_examples="${EXAMPLES:-20}"
-# What tells the ablations apart takes more images, and an attack that is fast.
-attack --models=dim,im,single_im,dn_single_im --noprobes \
-  --only=l2_brendel_bethge,linf_brendel_bethge,l0_brendel_bethge,l1_brendel_bethge \
-  --num_examples="${EXAMPLES:-1000}" --results=results/ablations
+.venv/bin/python -m dim_tf.evaluate --flagfile=flags/ablations.cfg \
+  --models=dim,im,single_im,dn_single_im --num_examples="${EXAMPLES:-1000}"
 # Of those that keep the most: what leaves them the least, as it is, and refined.
 for how in weakest weakest_refined; do
   "$how" --models=bi_dim

@@ -29,7 +29,7 @@ def run(attack, model=MODEL, criterion=NET.labels):
     return adversarials.numpy().reshape(-1, PIXELS), success.numpy()
 
 
-def test_defaults_are_foolboxs():
+def test_defaults_are_foolbox_s():
     ours = DDNAttack()
     assert ours.schedule == "cosine"
     for name, value in vars(TWIN()).items():
