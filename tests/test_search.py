@@ -14,25 +14,28 @@ from dim_tf.evaluation.search import search
 WEIGHT = 0.01
 
 
-def brightness_model(limit):
-    """Class 1 where the sum of all pixels is above a limit, else class 0."""
+def brightness_model(limit, common=0.0):
+    """Class 1 where the sum of all pixels is above a limit, else class 0.
+
+    Both scores are larger by what they have in common.
+    """
     inputs = keras.Input(data.IMAGE_SHAPE)
     total = keras.layers.Dense(
         1,
         kernel_initializer=keras.initializers.Constant(WEIGHT),
         bias_initializer=keras.initializers.Constant(-WEIGHT * limit),
     )(keras.layers.Flatten()(inputs))
-    scores = keras.layers.Concatenate()([-total, total])
+    scores = keras.layers.Concatenate()([-total, total]) + common
     return keras.Model(inputs, {"scores": scores})
 
 
-def asked(attack, brightness, limit=300.0, view_limit=None):
+def asked(attack, brightness, limit=300.0, view_limit=None, common=0.0):
     """What a search finds on images of some brightness.
 
     With a view limit, the attack runs on a model with that one.
     """
     on_view = view_limit is not None
-    model = brightness_model(limit)
+    model = brightness_model(limit, common)
     images = np.ones((len(brightness), *data.IMAGE_SHAPE), np.float32)
     images *= np.reshape(brightness, (-1, 1, 1, 1)).astype(np.float32)
     labels = np.zeros(len(images), np.int64)
@@ -159,6 +162,17 @@ def test_an_attack_that_answers_as_before_is_not_asked_again():
     assert np.isinf(trial.distances).all()
     # At first, and once more with what the answers taught.
     assert asks == [2, 2]
+
+
+@pytest.mark.parametrize("common", [0.0, -1e4, 1e4])
+def test_an_answer_leads_by_more_than_a_rounding(common):
+    """Pointwise stops at the first lead, which large scores may round to."""
+    brightness = np.linspace(0.2, 0.38, 19)
+    _, trial = asked(attacks.PointwiseAttack(), brightness, common=common)
+    # A lead of twice the weight for each unit of brightness.
+    surely = 300 + abs(common) * 4e-6 / (2 * WEIGHT)
+    needed = np.ceil((surely - brightness * 784) / (1 - brightness))
+    np.testing.assert_allclose(trial.distances, needed, atol=1)
 
 
 def test_a_search_that_is_not_moved_keeps_its_pixels():

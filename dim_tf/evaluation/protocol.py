@@ -138,10 +138,18 @@ class Trial:
         return fooled
 
 
+def doubtful_lead(scores: np.ndarray) -> np.ndarray:
+    """The largest lead that may be a rounding of scores `(n, classes)`: `(n,)`.
+
+    Scores may have much in common, as logarithms of densities have.
+    """
+    return _LEAD * np.abs(scores).max(axis=1)
+
+
 def _fooled(model, images, labels) -> tuple[np.ndarray, np.ndarray]:
     """What the model takes images for, and whether that is surely wrong."""
     scores = metrics.outputs(model, images, "scores")
-    sure = lead(scores, labels) > _LEAD * np.abs(scores).max(axis=1)
+    sure = lead(scores, labels) > doubtful_lead(scores)
     fooled = sure & np.isfinite(scores).all(axis=1)
     return others(scores, labels).argmax(axis=1), fooled
 

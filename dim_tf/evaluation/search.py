@@ -7,7 +7,8 @@ foolbox does for a given epsilon: where every pixel is clamped, as in Linf, this
 is more than a shorter way in the same direction. If the attack ran on a cheaper
 view of the model, it ends at a boundary of the view. That of the model may lie
 farther along; where it does not, the attack runs again, and has to lead on the
-view by as much as the view was wrong.
+view by as much as the view was wrong. It also runs again where it ends with a
+lead that may be a rounding of the scores, and has to lead by more.
 
 What is found may be refined in the end, by what is known of the model.
 """
@@ -23,6 +24,7 @@ from dim_tf.attacks.norms import NORMS
 from dim_tf.attacks.suite import AttackSpec
 from dim_tf.evaluation.distances import distances
 from dim_tf.evaluation.protocol import Trial
+from dim_tf.evaluation.protocol import doubtful_lead
 
 _ATTACK_HALVINGS = 6
 # Moving an image costs a single forward pass.
@@ -66,6 +68,8 @@ def search(
     if on_view:
         _go_farther(trial, raw)
         raw = _agreeing(trial, raw, attack, fmodel)
+    else:
+        raw = _leading(trial, raw, attack, fmodel)
     if is_clipped(spec):
         sizes = distances(spec.norm, images, raw)
 
@@ -134,7 +138,7 @@ def _agreeing(trial, raw, attack, fmodel) -> np.ndarray:
     itself where the attack had none, as on one that the view alone gets wrong.
     """
     raw = raw.copy()
-    images, labels = trial.examples.images, trial.examples.labels
+    labels = trial.examples.labels
     left = np.flatnonzero(np.isinf(trial.distances))
     for _ in range(_AGREEMENTS):
         if not len(left):
@@ -146,15 +150,38 @@ def _agreeing(trial, raw, attack, fmodel) -> np.ndarray:
                 metrics.outputs(trial.model, raw[left], "scores"),
             )
         )
-        criterion = MarginMisclassification(labels[left], seen - real)
         before = raw[left]
-        raw[left] = attack(fmodel, images[left], criterion, epsilons=None)[0]
-        trial.consider(raw[left], left, push=True)
+        raw[left] = _by_margins(trial, left, seen - real, attack, fmodel)
         _go_farther(trial, raw)
         # The same answer again has nothing more to teach.
         moved = (raw[left] != before).any((1, 2, 3))
         left = left[moved & np.isinf(trial.distances[left])]
     return raw
+
+
+def _leading(trial, raw, attack, fmodel) -> np.ndarray:
+    """Attacks again where an answer's lead is no more than a rounding."""
+    left = np.flatnonzero(np.isinf(trial.distances) & trial.moved)
+    if not len(left):
+        return raw
+    labels = trial.examples.labels[left]
+    scores = metrics.outputs(trial.model, raw[left], "scores")
+    doubtful = lead(scores, labels) > 0
+    rows = left[doubtful]
+    if len(rows):
+        raw = raw.copy()
+        margins = doubtful_lead(scores[doubtful])
+        raw[rows] = _by_margins(trial, rows, margins, attack, fmodel)
+    return raw
+
+
+def _by_margins(trial, rows, margins, attack, fmodel) -> np.ndarray:
+    """Attacks again, for answers that lead by margins `(k,)`, not just so."""
+    criterion = MarginMisclassification(trial.examples.labels[rows], margins)
+    images = trial.examples.images[rows]
+    answers = attack(fmodel, images, criterion, epsilons=None)[0].numpy()
+    trial.consider(answers, rows, push=True)
+    return answers
 
 
 def _narrow(
