@@ -41,22 +41,25 @@ def test_what_is_written_is_read(tmp_path):
         tmp_path / "dim" / "l2_bim" / "00003-00004.parquet": range(3, 5),
     }
     table = results.read(tmp_path)
-    assert table.schema == results.SCHEMA.append(results.DATASET)
+    assert table.schema == results.READ_SCHEMA
     assert table["dataset"].to_pylist() == ["mnist"] * 5
+    assert table["largest_epsilon"].to_pylist() == [0.1] * 5
     assert table["sample"].to_pylist() == [0, 1, 2, 3, 4]
     assert table["distance_l2"].to_pylist() == [np.inf] * 5
     np.testing.assert_array_equal(
         table["adversarial"].to_pylist(), np.full((5, 4), np.float32(0.1))
     )
     few = results.read(tmp_path, ["sample"])
-    assert few.column_names == ["sample", "dataset"]
+    assert few.column_names == ["sample", "dataset", "largest_epsilon"]
     assert few["dataset"].to_pylist() == ["mnist"] * 5
 
 
 def test_of_what_images_are_a_file_may_not_say(tmp_path):
     path = results.shard_path(tmp_path, range(1))
     results.write_shard(path, columns([0]), {})
-    assert results.read(tmp_path)["dataset"].to_pylist() == [None]
+    table = results.read(tmp_path)
+    assert table["dataset"].to_pylist() == [None]
+    assert table["largest_epsilon"].to_pylist() == [None]
 
 
 @pytest.mark.parametrize(

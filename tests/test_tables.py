@@ -8,9 +8,6 @@ from dim_tf.evaluation import thresholds
 from dim_tf.reporting import statistics
 from dim_tf.reporting import tables
 
-# Of what `results.read` returns.
-SCHEMA = results.SCHEMA.append(results.DATASET)
-
 
 def records(*cells, preset="quick", dataset="mnist"):
     """Records of (model, attack, norm, distances) on samples 5, 6, ..."""
@@ -27,7 +24,7 @@ def records(*cells, preset="quick", dataset="mnist"):
         for model, attack, norm, distances in cells
         for number, distance in enumerate(distances)
     ]
-    return pa.Table.from_pylist(rows, SCHEMA)
+    return pa.Table.from_pylist(rows, results.READ_SCHEMA)
 
 
 def cell(norm, distances):

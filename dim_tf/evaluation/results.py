@@ -54,8 +54,11 @@ SCHEMA = pa.schema(
         ("adversarial", pa.list_(pa.float32())),
     ]
 )
-# Of the images: in the metadata of a file, a column of what is read.
+# In the metadata of a file, columns of what is read: the images' data set, and
+# the largest epsilon that an attack was given.
 DATASET = pa.field("dataset", pa.string())
+LARGEST_EPSILON = pa.field("largest_epsilon", pa.float64())
+READ_SCHEMA = pa.schema([*SCHEMA, DATASET, LARGEST_EPSILON])
 # What it costs to make a record is the one thing a second run may change.
 COSTS = ("forwards", "backwards", "seconds")
 PROBE = "probe"
@@ -148,7 +151,8 @@ def read(folder: pathlib.Path, columns=None) -> pa.Table:
         columns: names of the columns to read; None: all.
 
     Returns:
-        The columns, and that of `DATASET`, null where a file does not say it.
+        The columns, and those of `DATASET` and `LARGEST_EPSILON`, null where
+        a file does not say it.
 
     Raises:
         FileNotFoundError: no records there.
@@ -164,9 +168,16 @@ def read(folder: pathlib.Path, columns=None) -> pa.Table:
     def table(path):
         with pq.ParquetFile(path) as file:
             own = file.read(columns)
-        names = [_fingerprint(own.schema).get(DATASET.name)] * len(own)
-        named = own.append_column(DATASET, pa.array(names, DATASET.type))
-        return named.replace_schema_metadata()
+        made_with = _fingerprint(own.schema)
+        # None where the attack is to minimize the distance.
+        epsilons = filter(None, made_with.get("epsilons", ()))
+        for field, value in (
+            (DATASET, made_with.get(DATASET.name)),
+            (LARGEST_EPSILON, max(epsilons, default=None)),
+        ):
+            repeated = pa.array([value] * len(own), field.type)
+            own = own.append_column(field, repeated)
+        return own.replace_schema_metadata()
 
     return pa.concat_tables([_opened(table, path) for path in paths])
 

@@ -38,11 +38,13 @@ def diagnostics(
         are to be compared and have no sample in common.
     """
     cells = statistics.cells(records, limits)
+    comparable, other = _by_threshold(records, limits)
     found = [
         *_misread(cells),
         *_failures(records),
         *_gradients(records),
-        *_gains(cells, statistics.probes(records, limits)),
+        *_gains(cells, statistics.probes(comparable, limits)),
+        *_other_thresholds(other, limits),
     ]
     groups: dict[tuple[str, str], list[statistics.Cell]] = {}
     for cell in cells:
@@ -152,6 +154,31 @@ def _gains(cells, probes):
                 "at the threshold alone: its epsilons are too far apart there. "
                 "Attack with the same --thresholds.",
             )
+
+
+def _by_threshold(records, limits) -> tuple[pa.Table, pa.Table]:
+    """Records, and apart from them those of probes of another threshold."""
+    epsilons = pc.field(results.LARGEST_EPSILON.name)
+    own = epsilons.is_null()  # where a file does not say it
+    for norm, limit in limits.items():
+        own |= (pc.field("norm") == norm) & (epsilons == limit)
+    alone = pc.ends_with(pc.field("attack"), results.THRESHOLD_ALONE)
+    return records.filter(~alone | own), records.filter(alone & ~own)
+
+
+def _other_thresholds(probes, limits):
+    """Attacks were not told of the threshold that is reported."""
+    keys = ["model", "norm", results.LARGEST_EPSILON.name]
+    found = probes.group_by(keys, use_threads=False).aggregate([])
+    for row in found.to_pylist():
+        model, norm, epsilon = (row[key] for key in keys)
+        yield (
+            ALARM,
+            f"{norm} attacks on {model} were checked at a threshold of "
+            f"{epsilon:.3g}, and this report is of {limits[norm]:.3g}: report "
+            f"with --thresholds={norm}:{epsilon!r}, or attack with "
+            f"--thresholds={norm}:{limits[norm]!r}.",
+        )
 
 
 def _survivors(model, norm, members):
