@@ -179,3 +179,24 @@ def test_a_search_that_is_not_moved_keeps_its_pixels():
     _, trial = asked(attacks.PointwiseAttack(), [0.38])
     # Black pixels gain 0.62 each when they turn white.
     assert trial.distances[0] == np.ceil((300 - 0.38 * 784) / 0.62)
+
+
+def test_infinite_scores_fail_and_break_nothing():
+    """Whatever leads by as much is no answer, and asks for no other."""
+    found = {}
+    for bright in (1.0, np.inf):
+        inputs = keras.Input(data.IMAGE_SHAPE)
+        mean = keras.ops.mean(inputs, axis=(1, 2, 3))
+        second = keras.ops.where(mean > 0.4, bright, 0.0)
+        scores = keras.ops.stack([0.5 + 0.0 * mean, second], axis=1)
+        model = keras.Model(inputs, {"scores": scores})
+        images = np.full((2, *data.IMAGE_SHAPE), 0.3, np.float32)
+        examples = data.Examples(images, np.zeros(2, np.int64), np.arange(2))
+        attack = attacks.InversionAttack()
+        trial = protocol.Trial(model, "l2", examples)
+        fmodel = protocol.foolbox_model(models.classifier(model))
+        spec = AttackSpec("an_attack", "nothing", attack)
+        search(spec, spec.runnable(), fmodel, trial)
+        found[bright] = np.isfinite(trial.distances)
+    assert found[1.0].all()
+    assert not found[np.inf].any()

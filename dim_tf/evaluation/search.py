@@ -7,8 +7,8 @@ foolbox does for a given epsilon: where every pixel is clamped, as in Linf, this
 is more than a shorter way in the same direction. If the attack ran on a cheaper
 view of the model, it ends at a boundary of the view. That of the model may lie
 farther along; where it does not, the attack runs again, and has to lead on the
-view by as much as the view was wrong. It also runs again where it ends with a
-lead that may be a rounding of the scores, and has to lead by more.
+view by as much as the view was wrong. An attack on the model itself runs again
+where its lead may be a rounding of the scores, and has to lead by more.
 
 What is found may be refined in the end, by what is known of the model.
 """
@@ -166,12 +166,15 @@ def _leading(trial, raw, attack, fmodel) -> np.ndarray:
         return raw
     labels = trial.examples.labels[left]
     scores = metrics.outputs(trial.model, raw[left], "scores")
-    doubtful = lead(scores, labels) > 0
+    doubtful = (lead(scores, labels) > 0) & np.isfinite(scores).all(axis=1)
     rows = left[doubtful]
     if len(rows):
+        # The scores of the next answer may be a little larger.
+        margins = 1.01 * doubtful_lead(scores[doubtful])
+        answers = _by_margins(trial, rows, margins, attack, fmodel)
+        found = np.isfinite(trial.distances[rows])
         raw = raw.copy()
-        margins = doubtful_lead(scores[doubtful])
-        raw[rows] = _by_margins(trial, rows, margins, attack, fmodel)
+        raw[rows[found]] = answers[found]
     return raw
 
 
