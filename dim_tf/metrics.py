@@ -50,33 +50,6 @@ def predictions(model: keras.Model, images) -> np.ndarray:
     return np.where(finite, scores.argmax(axis=1), -1)
 
 
-def gradient_sizes(model: keras.Model, examples: data.Examples) -> np.ndarray:
-    """The largest entry of every image's gradient of the cross-entropy.
-
-    Args:
-        model: images -> dict with `scores`.
-        examples: images and labels, n > 0.
-
-    Returns:
-        float32 `(n,)`: 0 where there is no way down, also where the model has
-        no gradient at all; NaN where the gradient is not finite.
-    """
-    sizes = []
-    for first in range(0, len(examples), _BATCH_SIZE):
-        images = tf.constant(examples.images[first : first + _BATCH_SIZE])
-        labels = examples.labels[first : first + _BATCH_SIZE]
-        # Of the weights, ABS would keep every step of its search.
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(images)
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
-                labels, model(images, training=False)["scores"]
-            )
-        gradients = tape.gradient(losses, images, unconnected_gradients="zero")
-        sizes.append(np.abs(gradients.numpy()).reshape(len(labels), -1).max(1))
-    result = np.concatenate(sizes)
-    return np.where(np.isfinite(result), result, np.nan)
-
-
 def accuracy(model: keras.Model, examples: data.Examples) -> float:
     """Share of examples that a multi-output model classifies correctly."""
     correct = predictions(model, examples.images) == examples.labels

@@ -1,24 +1,34 @@
 #!/usr/bin/env bash
-# Does an attack fail because the cross-entropy it climbs is flat? DIM with its
-# scores times 10 to 100, which changes no decision, under attacks that climb it
-# and one that does not: records in results/saturation, in about ten minutes.
+# What do larger scores, which change no decision, do to attacks? DIM with its own
+# times 10 to 100, under our attacks and foolbox's of the same name: rows of the
+# benchmark in results/saturation, in a quarter of an hour.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 scripts/setup.sh
-mkdir -p build
 rm -rf results/saturation
 .venv/bin/python - <<'PYTHON'
+import pathlib
+
 import keras
 
+from dim_tf import data
 from dim_tf import models
+from dim_tf.benchmarking import attacks
+from dim_tf.models import saving
 
-dim = models.load("dim")
-for factor in (10, 20, 30, 100):
-    scores = keras.layers.Rescaling(factor)(dim.output)
-    keras.Model(dim.input, scores).save(f"build/dim_x{factor}.keras")
+NAMES = ("l2_fgm", "l2_bim", "l2_pgd", "linf_fgsm", "linf_bim", "linf_pgd")
+examples = data.load(data.DataConfig(), "test").take(slice(100))
+folder = models.find("dim")
+dim = models.load_outputs(folder)
+for factor in (1, 10, 20, 30, 100):
+    scores = keras.layers.Rescaling(factor)(dim.output["scores"])
+    attacks.fill(
+        pathlib.Path(f"results/saturation/dim_x{factor}.json"),
+        (*NAMES, "linf_deepfool"),
+        attacks.subject(keras.Model(dim.input, {"scores": scores}), examples),
+        saving.read_card(folder)["weights_digest"],
+        jit_compile=True,
+        seconds_limit=0.0,
+    )
 PYTHON
-.venv/bin/python -m dim_tf.evaluate --results=results/saturation \
-  --models=build/dim_x10.keras,build/dim_x20.keras,build/dim_x30.keras,build/dim_x100.keras \
-  --only=l2_fgm,l2_bim,l2_pgd,linf_fgsm,linf_bim,linf_pgd,linf_deepfool \
-  --noprobes --num_adversarials=0

@@ -168,12 +168,12 @@ def test_a_report_at_another_threshold_than_the_attacks_is_told(told_of):
         ),
         (
             # Some attacks do not scale it.
-            records(("dim", "l2_bim", "l2", [1.0]), gradient=0.9e-12),
+            records(("dim", "l2_bim", "l2", [1.0]), gradient=0.9e-8),
             "alarm",
             "Gradients of dim are zero or next to it at 100%",
         ),
         (
-            records(("dim", "l2_bim", "l2", [1.0]), gradient=1.1e-12),
+            records(("dim", "l2_bim", "l2", [1.0]), gradient=1.1e-8),
             "note",
             "Gradients of dim are zero or next to it at 0%",
         ),

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from dim_tf import models
@@ -48,10 +49,12 @@ def test_attack_your_model():
 
 def test_swap_one_import():
     printed = run("swap_one_import")
-    rows = re.findall(r"(\w+): robust accuracy (\[.*\])", printed)
-    (_, foolbox), (_, ours) = rows
+    rows = re.findall(r"(\w+): robust accuracy \[(.*)\]", printed)
     assert [name for name, _ in rows] == ["foolbox", "dim_tf"]
-    assert ours == foolbox
+    foolbox, ours = (np.array(text.split(), float) for _, text in rows)
+    # Where a softmax is nearly one, foolbox's gradient is of its rounding.
+    assert (ours <= foolbox).all()
+    np.testing.assert_allclose(ours, foolbox, atol=0.02)
 
 
 def test_load_saved_model(tmp_path):

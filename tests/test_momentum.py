@@ -32,7 +32,8 @@ def test_the_steps_are_foolbox_s(norm, targeted):
         call = (MODEL, NET.images, criterion)
         expected, _, _ = theirs(momentum=0.9)(*call, epsilons=epsilon)
         raw, _, _ = ours(norm, momentum=0.9)(*call, epsilons=epsilon)
-        np.testing.assert_allclose(raw, expected, 0, 1e-5)
+        # foolbox subtracts a probability from one, and loses digits.
+        np.testing.assert_allclose(raw, expected, 0, 1e-4)
 
 
 @NORMS

@@ -27,9 +27,26 @@ def test_direction_has_unit_size(norm, generator):
 
 
 @pytest.mark.parametrize("norm", BALLS)
-def test_zero_gradient_has_no_direction(norm):
-    direction = NORMS[norm].direction(tf.zeros((2, PIXELS)))
-    np.testing.assert_array_equal(direction, np.zeros((2, PIXELS)))
+@pytest.mark.parametrize("exponent", [-100, -40, 120])
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_direction_is_of_any_gradient(norm, exponent, jit_compile, generator):
+    """To the last bit, where sums of squares would under- or overflow."""
+    gradients = generator.normal(size=(5, PIXELS)).astype(np.float32)
+    direction = tf.function(NORMS[norm].direction, jit_compile=jit_compile)
+    np.testing.assert_array_equal(
+        direction(tf.constant(gradients * np.float32(2.0**exponent))),
+        direction(tf.constant(gradients)),
+    )
+
+
+@pytest.mark.parametrize("norm", BALLS)
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_zero_gradient_has_no_direction(norm, jit_compile):
+    gradients = np.zeros((2, PIXELS), np.float32)
+    gradients[1, 3] = 1e-3
+    direction = tf.function(NORMS[norm].direction, jit_compile=jit_compile)
+    found = direction(tf.constant(gradients))
+    np.testing.assert_array_equal(found, np.sign(gradients))
 
 
 @pytest.mark.parametrize("norm", NORMS)

@@ -89,15 +89,38 @@ def test_margin_of_infinite_scores_is_no_nan(images):
 
 
 @pytest.mark.parametrize("targeted", [False, True])
-def test_cross_entropy_grows_toward_the_goal(targeted, images, generator):
+def test_log_odds_grow_toward_the_goal(targeted, images, generator):
     scores = generator.normal(size=(4, 3)).astype(np.float32)
     classes = [0, 1, 2, 1]
     problem = problem_of(None, images, classes, targeted)
     softmax = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
-    expected = -np.log(softmax[range(4), classes])
-    expected *= -1 if targeted else 1
-    loss = problem.cross_entropy(tf.constant(scores))
-    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+    own = softmax[range(4), classes]
+    expected = np.log((1 - own) / own) * (-1 if targeted else 1)
+    odds = problem.log_odds(tf.constant(scores))
+    np.testing.assert_allclose(odds, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("targeted", [False, True])
+@pytest.mark.parametrize("factor", [1.0, 1e3, 1e20, 1e-20])
+def test_log_odds_lead_where_the_cross_entropy_does(
+    targeted, factor, images, generator
+):
+    """And still do where float32 has no cross-entropy left to climb."""
+    scores = factor * generator.normal(size=(4, 3))
+    classes = [0, 1, 2, 1]
+    own = np.eye(3)[classes]
+    # Of the others in float64, as softmax is: that of the label would round.
+    shares = np.where(own, -np.inf, scores)
+    shares = np.exp(shares - shares.max(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
+    expected = (shares - own) * (-1 if targeted else 1)
+    problem = problem_of(None, images, classes, targeted)
+    scores = tf.constant(scores, tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(scores)
+        odds = problem.log_odds(scores)
+    slopes = tape.gradient(odds, scores)
+    np.testing.assert_allclose(slopes, expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("targeted", [False, True])
@@ -161,7 +184,7 @@ def test_gradient_that_does_not_exist_is_zero(images):
         return dark[:, :3]
 
     problem = problem_of(score, images, [0] * 4)
-    _, gradients = problem.gradient(problem.cross_entropy, problem.images)
+    _, gradients = problem.gradient(problem.log_odds, problem.images)
     np.testing.assert_array_equal(gradients, np.zeros((4, PIXELS)))
 
 

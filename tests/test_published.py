@@ -66,6 +66,25 @@ def test_the_readme_has_the_speeds_of_the_races():
         assert line in (ROOT / "README.md").read_text()
 
 
+def test_the_readme_says_what_a_flat_loss_hides():
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    for folder, model, attack, words in (
+        ("saturation", "dim_x100", "linf_bim", "foolbox's BIM in Linf leaves"),
+        ("benchmark", "cnn", "l2_fgm", "foolbox's FGM in L2 leaves"),
+    ):
+        (row,) = (
+            row
+            for row in benchmarks.read_all(ROOT / "results" / folder)[model]
+            if row["attack"] == attack and row["batch_size"] == 100
+        )
+        stock, ours = (
+            row[f"{side}_robust_accuracy"] for side in ("foolbox", "native")
+        )
+        assert (
+            f"{words} {100 * stock:.0f} % and ours {100 * ours:.0f} %" in readme
+        )
+
+
 def test_every_attack_of_the_paper_is_there():
     for model in RECORDS.iterdir():
         names = {folder.name for folder in model.iterdir()}

@@ -9,7 +9,8 @@ An attack is a frozen dataclass of hyper-parameters with pure functions on a
 NumPy arrays are taken for images and labels as well; adversarials are always
 TensorFlow tensors. Unlike in foolbox, a sample whose scores are not finite or
 whose best two are equal is never adversarial, labels may be of any integer
-dtype, and a failing sample fails alone.
+dtype, a failing sample fails alone, and attacks that climb the cross-entropy
+there climb the log-odds here, which are not flat where it is.
 """
 
 import abc

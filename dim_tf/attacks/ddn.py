@@ -12,6 +12,8 @@ from dim_tf.attacks.adaptor import frozen
 from dim_tf.attacks.norms import FLOOR
 from dim_tf.attacks.norms import NORMS
 from dim_tf.attacks.norms import l2_size
+from dim_tf.attacks.norms import linf_size
+from dim_tf.attacks.problem import LOSSES
 
 _SCHEDULES = ("compounding", "cosine")
 _LAST_STEPSIZE = 0.01
@@ -40,6 +42,8 @@ class DDNAttack(Minimization):
             `"cosine"`, the paper's and foolbox's since 3.3.0, or
             `"compounding"`, where each cosine shortens the step before once
             more, as in foolbox until then.
+        loss: what to climb, `"log_odds"` or `"margin"`. foolbox's climbs the
+            cross-entropy, see `problem.log_odds_against`.
     """
 
     norm: ClassVar[str] = "l2"
@@ -47,10 +51,12 @@ class DDNAttack(Minimization):
     steps: int = 100
     gamma: float = 0.05
     schedule: str = "cosine"
+    loss: str = "log_odds"
 
     def __post_init__(self):
         checks.at_least("steps", self.steps, 1)
         checks.one_of("schedule", self.schedule, _SCHEDULES)
+        checks.one_of("loss", self.loss, LOSSES)
 
     def stepsizes(self) -> list[float]:
         """Length of every step, in ranges of the bounds."""
@@ -73,7 +79,7 @@ class DDNAttack(Minimization):
 
         def step(index, perturbation, epsilon, best, smallest):
             scores, gradients = problem.gradient(
-                problem.cross_entropy, images + perturbation
+                getattr(problem, self.loss), images + perturbation
             )
             adversarial = problem.is_adversarial(scores)[:, None]
             size = l2_size(perturbation)
@@ -105,7 +111,7 @@ class DDNAttack(Minimization):
 
 def _direction(problem, gradients, index):
     """Gradients of unit size; of those that are zero, random directions."""
-    none = l2_size(gradients) == 0
+    none = linf_size(gradients) == 0
 
     def fill():
         normals = splitmix.normal(problem.seeds, problem.pixels, index)

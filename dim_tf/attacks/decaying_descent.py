@@ -6,9 +6,8 @@ from dim_tf.attacks import checks
 from dim_tf.attacks.adaptor import FixedEpsilon
 from dim_tf.attacks.adaptor import frozen
 from dim_tf.attacks.norms import NORMS
-from dim_tf.attacks.problem import Problem
+from dim_tf.attacks.problem import LOSSES
 
-LOSSES = {"cross_entropy": Problem.cross_entropy, "margin": Problem.margin}
 # Lengths of the first and the last step, in epsilons.
 _FIRST_STEP = 0.1
 _LAST_STEP = 0.001
@@ -26,12 +25,12 @@ class DecayingDescentAttack(FixedEpsilon):
     Attributes:
         norm: `"l1"`, `"l2"` or `"linf"`.
         steps: gradient steps.
-        loss: what to climb, a key of `LOSSES`.
+        loss: what to climb, `"log_odds"` or `"margin"`.
     """
 
     norm: str = "linf"
     steps: int = 100
-    loss: str = "cross_entropy"
+    loss: str = "log_odds"
 
     def __post_init__(self):
         checks.one_of("norm", self.norm, ("l1", "l2", "linf"))
@@ -48,7 +47,7 @@ class DecayingDescentAttack(FixedEpsilon):
 
         def step(index, flat, found):
             scores, gradients = problem.gradient(
-                lambda scores: LOSSES[self.loss](problem, scores), flat
+                getattr(problem, self.loss), flat
             )
             found |= problem.is_adversarial(scores)
             progress = tf.cast(index, tf.float32) / self.steps

@@ -17,28 +17,34 @@ from dim_tf.attacks.adaptor import FixedEpsilon
 from dim_tf.attacks.adaptor import frozen
 from dim_tf.attacks.norms import NORMS
 from dim_tf.attacks.norms import Norm
+from dim_tf.attacks.problem import LOSSES
 
 
 @frozen
 class GradientDescent(FixedEpsilon):
-    """Steps along the gradient of the cross-entropy, back into the ball.
+    """Steps along the gradient of a loss, back into the ball.
 
-    Like foolbox's, it answers with the last iterate.
+    Like foolbox's, it answers with the last iterate. foolbox's climb the
+    cross-entropy, whose gradient has the direction of that of the log-odds but
+    vanishes as the softmax comes near one; see `problem.log_odds_against`.
 
     Attributes:
         rel_stepsize: length of a step, in epsilons.
         abs_stepsize: length of a step; None: by `rel_stepsize`.
         steps: gradient steps.
         random_start: whether to start anywhere in the ball or at its center.
+        loss: what to climb, `"log_odds"` or `"margin"`.
     """
 
     rel_stepsize: float
     abs_stepsize: float | None = None
     steps: int
     random_start: bool
+    loss: str = "log_odds"
 
     def __post_init__(self):
         checks.at_least("steps", self.steps, 1)
+        checks.one_of("loss", self.loss, LOSSES)
 
     @property
     def ball(self) -> Norm:
@@ -46,8 +52,11 @@ class GradientDescent(FixedEpsilon):
 
     def direction(self, problem, flat):
         """The way to step, `(batch, pixels)`, of unit size in the norm."""
-        _, gradients = problem.gradient(problem.cross_entropy, flat)
-        return self.ball.direction(gradients)
+        return self.ball.direction(self.gradient(problem, flat))
+
+    def gradient(self, problem, flat):
+        """The gradient of the loss, `(batch, pixels)`."""
+        return problem.gradient(getattr(problem, self.loss), flat)[1]
 
     def steer(self, direction, memory):
         """The step to take, of unit size, and what the next one remembers."""
@@ -202,7 +211,7 @@ class SparseL1DescentAttack(GradientDescent):
         return dataclasses.replace(NORMS["l1"], project=project)
 
     def direction(self, problem, flat):
-        _, gradients = problem.gradient(problem.cross_entropy, flat)
+        gradients = self.gradient(problem, flat)
         lower, upper = problem.bounds
         # No way out of the bounds.
         stuck = ((flat <= lower) & (gradients < 0)) | (

@@ -8,12 +8,16 @@ import dataclasses
 from collections.abc import Callable
 
 import foolbox
+import numpy as np
 import tensorflow as tf
 
 from dim_tf.attacks import splitmix
 
 # Smallest norm that is divided by, as in foolbox.
 FLOOR = 1e-12
+# Of a float32: the smallest that is not subnormal, and where its exponent is.
+_TINY = np.finfo(np.float32).tiny
+_EXPONENT_BITS = 0x7F800000
 # A size may exceed an epsilon by so much, relatively: float32 sums are rough.
 ROUNDING = 1e-6
 
@@ -68,7 +72,25 @@ def l0_size(perturbations):
 
 
 def _normalize(size):
-    return lambda gradients: gradients / tf.maximum(size(gradients), FLOOR)
+    def direction(gradients):
+        # Or steps along tiny gradients, like foolbox's, would fall short.
+        scaled = gradients / _power_of_two(linf_size(gradients))
+        # What has an entry of 1 or more is no smaller itself. XLA multiplies
+        # the two divisors: a smaller one would make zeros no numbers.
+        return scaled / tf.maximum(size(scaled), 1.0)
+
+    return direction
+
+
+def _power_of_two(values):
+    """The largest one not above a value, 2**-126 at least: exact to divide by.
+
+    Args:
+        values: float32 `(batch, 1)`, not negative.
+    """
+    bits = tf.bitcast(values, tf.int32)
+    exponents = tf.bitwise.bitwise_and(bits, _EXPONENT_BITS)
+    return tf.maximum(tf.bitcast(exponents, tf.float32), _TINY)
 
 
 def _rescale(size):

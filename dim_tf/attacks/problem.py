@@ -10,6 +10,26 @@ import tensorflow as tf
 # of it, and still runs once what counts them.
 passes_at_once = contextvars.ContextVar("passes_at_once", default=1)
 
+# Methods of a problem that attacks may climb.
+LOSSES = ("log_odds", "margin")
+
+
+def log_odds_against(classes, scores):
+    """Logarithm of how much likelier than its class the others are, together.
+
+    The cross-entropy is `log(1 + exp(log-odds))`. Its gradient leads the same
+    way, but vanishes with the probability of the others: in float32 that by
+    the class's own score is zero once it leads by 17.
+
+    Args:
+        classes: int64 `(batch,)`.
+        scores: float32 `(batch, classes)`, logits.
+    """
+    own = tf.one_hot(classes, scores.shape[-1], on_value=True, off_value=False)
+    of_class = tf.reduce_sum(tf.where(own, scores, 0.0), -1)
+    others = tf.where(own, scores.dtype.min, scores)
+    return tf.reduce_logsumexp(others, -1) - of_class
+
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
@@ -107,12 +127,10 @@ class Problem:
         margin = best_other - of_class
         return -margin if self.targeted else margin
 
-    def cross_entropy(self, scores):
-        """A loss that grows toward the goal."""
-        loss = tf.nn.sparse_softmax_cross_entropy_with_logits(
-            self.classes, scores
-        )
-        return -loss if self.targeted else loss
+    def log_odds(self, scores):
+        """A loss that grows toward the goal, and is flat in no scores."""
+        odds = log_odds_against(self.classes, scores)
+        return -odds if self.targeted else odds
 
     def is_adversarial(self, scores):
         """bool, `scores` less its last axis; never where one is not finite.

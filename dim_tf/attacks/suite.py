@@ -204,7 +204,7 @@ _L0 = (
 PAPER = _specs(*_L2, *_LINF, *_L1, *_L0)
 EXTRA = _specs(
     ("l2_ddn100", GRADIENTS, attacks.DDNAttack()),
-    ("l2_vat", GRADIENTS, attacks.VirtualAdversarialAttack(steps=50)),
+    ("l2_vat", GRADIENTS, attacks.VirtualAdversarialAttack(steps=50, xi=1.0)),
     ("l2_newton_fool", GRADIENTS, attacks.NewtonFoolAttack()),
     ("l2_salt_and_pepper", DECISIONS, attacks.SaltAndPepperNoiseAttack()),
     ("l2_hop_skip_jump", DECISIONS, attacks.HopSkipJumpAttack()),

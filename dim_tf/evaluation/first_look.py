@@ -17,10 +17,10 @@ import tensorflow as tf
 from dim_tf import data
 from dim_tf import metrics
 from dim_tf import models
-from dim_tf.attacks import decaying_descent
 from dim_tf.attacks.adaptor import FixedEpsilon
 from dim_tf.attacks.decaying_descent import DecayingDescentAttack
 from dim_tf.attacks.greedy_pixels import GreedyPixelsAttack
+from dim_tf.attacks.problem import LOSSES
 from dim_tf.evaluation.distances import distances
 
 # The thresholds of the paper's tables, and the paper's median Linf distance.
@@ -87,7 +87,7 @@ def _view(model: keras.Model, view) -> foolbox.TensorFlowModel:
 
 def _attacks(norm: str, binarized: bool) -> Iterator[FixedEpsilon]:
     if norm != "l0":
-        for loss in decaying_descent.LOSSES:
+        for loss in LOSSES:
             yield DecayingDescentAttack(norm=norm, loss=loss)
     if norm == "l0" or (binarized and norm == "l2"):
         yield GreedyPixelsAttack(norm=norm, binarized=binarized)

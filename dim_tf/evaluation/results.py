@@ -7,8 +7,8 @@ temporary name and renamed, so that it is there whole or not at all, and its
 metadata says what it was made with, and the shape of the images, which are flat
 in it.
 
-`gradient` is the largest entry of the gradient of the cross-entropy at the
-clean image: 0 or NaN where attacks that need gradients are lost. The preset
+`gradient` is the largest entry of the gradient of the log-odds at the clean
+image: 0 or NaN where attacks that need gradients are lost. The preset
 `probe` is that of attacks which only check others, see `evaluation.probes`.
 """
 

@@ -13,6 +13,7 @@ from dim_tf import data
 from dim_tf import metrics
 from dim_tf import models
 from dim_tf.evaluation import counting
+from dim_tf.evaluation import gradients
 from dim_tf.evaluation import results
 from dim_tf.evaluation.distances import distances
 from dim_tf.evaluation.planning import REFINEMENT
@@ -85,7 +86,7 @@ def records(
         "status": np.full(count, "misclassified", object),
         "adversarial_prediction": clean.copy(),
         "epsilon": np.full(count, np.nan),
-        "gradient": metrics.gradient_sizes(model, examples),
+        "gradient": gradients.largest_entries(model, examples),
         "message": np.full(count, "", object),
         "adversarial": examples.images.copy(),
         **{name: np.zeros(count) for name in results.COSTS},

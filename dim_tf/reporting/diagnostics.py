@@ -17,9 +17,9 @@ _GRADIENT_WORDS = (
     *("carlini_wagner", "brendel_bethge", "ead", "newton_fool", "vat"),
     *("sparse_descent", "decaying_descent"),
 )
-# Attacks divide by a norm of this or more (`attacks.norms.FLOOR`, of which a
-# report does without, as it would take TensorFlow).
-_LEAST_GRADIENT = 1e-12
+# Along smaller gradients Carlini-Wagner, EAD, DeepFool and NewtonFool, which do
+# not scale them to a step whatever their size, fall short.
+_LEAST_GRADIENT = 1e-8
 # Of the samples by which an attack may do better by chance; above its rounding.
 _MARGIN = 0.05 + 1e-9
 
@@ -88,10 +88,11 @@ def _failures(records):
 def _gradients(records):
     """A gradient of zero leads nowhere, and is no robustness.
 
-    Nor is one that is so small that attacks do not scale it to a step.
+    Nor is one so small that some attacks do not scale it to a step.
     """
     by_model: dict[str, list[float]] = {}
-    # Every attack records the same ones.
+    # Every attack records them; older records have the cross-entropy's, which
+    # are no larger.
     samples = records.group_by(["model", "sample"], use_threads=False)
     for row in samples.aggregate([("gradient", "max")]).to_pylist():
         by_model.setdefault(row["model"], []).append(row["gradient_max"])

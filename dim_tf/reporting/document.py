@@ -25,6 +25,9 @@ A template is Jinja's, and calls these:
                                     numbers for sentences
     {{ records("folder").accuracy("l2_bim", "dim") }}
                                     the same of other records
+    {{ raced("folder", "foolbox", "l2_bim", "dim") }}
+                                    the accuracy that foolbox's attack, or
+                                    "native", leaves in rows of a benchmark
     {{ on_samples_of("abs").summary("dim") }}
                                     the same of the samples of one model alone,
                                     where others have more
@@ -43,6 +46,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dim_tf.evaluation import results
+from dim_tf.reporting import benchmarks
 from dim_tf.reporting import comparisons
 from dim_tf.reporting import diagnostics
 from dim_tf.reporting import formats
@@ -93,6 +97,7 @@ def fill(
     environment.globals |= {name: getattr(numbers, name) for name in names}
     environment.globals |= {
         "records": _other_numbers,
+        "raced": _raced,
         "curves": drawing.curves,
         "gallery": drawing.gallery,
     }
@@ -294,6 +299,16 @@ def _robust_accuracy(cell: Cell) -> float:
 def _other_numbers(folder: str) -> _Numbers:
     """Numbers of the records in a folder, whatever attacks they are of."""
     return _Numbers(_read(folder), {}, allow_missing=True)
+
+
+def _raced(folder: str, rival: str, attack: str, model: str) -> str:
+    if rival not in ("foolbox", "native"):
+        raise ValueError(f"races are of foolbox and native, got {rival!r}")
+    rows = benchmarks.read_all(pathlib.Path(folder)).get(model, [])
+    found = [row for row in rows if row["attack"] == attack]
+    if len(found) != 1:
+        raise ValueError(f"{folder} has no single race of {attack} on {model}")
+    return _percent(found[0][f"{rival}_robust_accuracy"])
 
 
 def _read(folder: str) -> pa.Table:

@@ -1,0 +1,38 @@
+"""What gradients a model has at clean images."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from dim_tf import data
+from dim_tf.attacks.problem import log_odds_against
+
+_BATCH_SIZE = 1_000
+
+
+def largest_entries(model: keras.Model, examples: data.Examples) -> np.ndarray:
+    """The largest entry of every image's gradient of the log-odds.
+
+    That is what attacks climb, see `attacks.problem.log_odds_against`.
+
+    Args:
+        model: images -> dict with `scores`.
+        examples: images and labels, n > 0.
+
+    Returns:
+        float32 `(n,)`: 0 where there is no way up, also where the model has
+        no gradient at all; NaN where the gradient is not finite.
+    """
+    sizes = []
+    for first in range(0, len(examples), _BATCH_SIZE):
+        images = tf.constant(examples.images[first : first + _BATCH_SIZE])
+        labels = examples.labels[first : first + _BATCH_SIZE]
+        # Of the weights, ABS would keep every step of its search.
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(images)
+            scores = model(images, training=False)["scores"]
+            odds = log_odds_against(labels, scores)
+        gradients = tape.gradient(odds, images, unconnected_gradients="zero")
+        sizes.append(np.abs(gradients.numpy()).reshape(len(labels), -1).max(1))
+    result = np.concatenate(sizes)
+    return np.where(np.isfinite(result), result, np.nan)
