@@ -30,6 +30,10 @@ class ConstantSearch(Minimization):
     a small one stays near: constants grow tenfold until one succeeds, and are
     halved in from then on. The answer is the closest success of all descents.
 
+    Distances are in ranges of the bounds: constants weigh as much whatever the
+    pixels are. foolbox takes differences of pixels, the same within [0, 1]
+    alone.
+
     Every sample searches by itself. foolbox stops a descent when the loss of
     the whole batch no longer falls, and answers a failure with a black image;
     one sample at a time it goes the same way.
@@ -85,7 +89,11 @@ class ConstantSearch(Minimization):
 
     @abc.abstractmethod
     def size(self, changes):
-        """What is to be smallest about a success, `(batch,)`."""
+        """What is to be smallest about a success, `(batch,)`.
+
+        Args:
+            changes: of the image, in ranges of the bounds.
+        """
 
     def start(self, problem, rows):
         del rows
@@ -128,7 +136,8 @@ class ConstantSearch(Minimization):
         if self.abort_early:
             flat = self.point(problem, search)
             hinge = self._hinge(problem, problem.scores(flat))
-            loss = state["constant"] * hinge + _squared_size(flat - anchor)
+            change = (flat - anchor) / problem.range
+            loss = state["constant"] * hinge + _squared_size(change)
             # A loss that is no number is no progress either.
             ended |= ~(loss <= _PROGRESS * state["last_loss"])
             state["last_loss"] = loss
@@ -146,7 +155,7 @@ class ConstantSearch(Minimization):
             lambda scores: state["constant"] * self._hinge(problem, scores),
             flat,
         )
-        gradients += 2.0 * (flat - anchor)
+        gradients += 2.0 * (flat - anchor) / problem.range**2
         count = tf.cast(step, tf.float32)[:, None]
         moved = self.move(problem, search, flat, gradients, count)
         tried, scores = self.candidates(problem, flat, scores, moved)
@@ -155,7 +164,7 @@ class ConstantSearch(Minimization):
         )
         # The last tenth can be a short one.
         success &= state["active"] & (step < self.steps)
-        distance = self.size(tried - problem.images)
+        distance = self.size((tried - problem.images) / problem.range)
         better = success & (distance < search["distance"])
         return {
             **moved,

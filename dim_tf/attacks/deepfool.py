@@ -17,7 +17,7 @@ from dim_tf.attacks.walk import Walk
 
 _DUAL_SIZE = {"l2": l2_size, "linf": l1_size}
 _LOSSES = ("logits", "crossentropy")
-# As in foolbox: added to sizes, and to distances so as to arrive.
+# As in foolbox within [0, 1]: added to sizes, and to distances so as to arrive.
 _FLOOR = 1e-8
 _EXTRA_DISTANCE = 1e-4
 
@@ -68,13 +68,13 @@ class DeepFool(Walk):
         flat = state["result"]
         scores, lacks, gradients = self._slopes(problem, flat, state["order"])
         distances = tf.abs(lacks[..., None]) / (
-            _DUAL_SIZE[self.norm](gradients) + _FLOOR
+            _DUAL_SIZE[self.norm](gradients) + _FLOOR / problem.range
         )
         nearest = tf.argmin(distances[..., 0], 1)
         distance = tf.gather(distances, nearest, batch_dims=1)
         gradient = tf.gather(gradients, nearest, batch_dims=1)
         step = NORMS[self.norm].direction(gradient)
-        step *= distance + _EXTRA_DISTANCE
+        step *= distance + _EXTRA_DISTANCE * problem.range
         perturbation = state["perturbation"] + tf.where(
             tf.math.is_finite(step), step, 0.0
         )

@@ -45,9 +45,10 @@ class EADAttack(ConstantSearch):
 
     def move(self, problem, variables, flat, gradients, step):
         left = tf.maximum(1.0 - step / self.steps, 0.0)
-        stepped = flat - self.initial_stepsize * tf.sqrt(left) * gradients
+        stepsize = self.initial_stepsize * tf.sqrt(left) * problem.range**2
+        stepped = flat - stepsize * gradients
         change = stepped - problem.images
-        least = self.regularization
+        least = self.regularization * problem.range
         shrunk = change - tf.clip_by_value(change, -least, least)
         iterate = problem.clip(problem.images + shrunk)
         momentum = step / (step + 3.0)

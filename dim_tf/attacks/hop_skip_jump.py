@@ -148,7 +148,7 @@ class HopSkipJumpAttack(Minimization):
             noise = self._noise(problem, step, numbers)
             noise /= l2_size(noise) + FLOOR
             tried = problem.clip(point[:, None] + radius * noise)
-            moved = (tried - point[:, None]) / (radius + 1e-8)
+            moved = (tried - point[:, None]) / tf.maximum(radius, FLOOR)
             adversarial = problem.is_adversarial(problem.scores(tried))
             vote = counts * tf.where(adversarial, 1.0, -1.0)
             return (

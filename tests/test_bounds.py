@@ -1,0 +1,70 @@
+"""Pixels may have any unit: an attack finds the same in each."""
+
+import numpy as np
+import pytest
+from tiny_nets import NET
+from tiny_nets import foolbox_model
+
+from dim_tf import attacks
+from dim_tf.attacks import samples
+
+# To divide by it rounds nothing.
+WIDTH = 256.0
+EPSILONS = {"l1": 6.0, "l2": 1.2, "linf": 0.2}
+CONSTANTS = {"binary_search_steps": 3, "steps": 20, "initial_const": 0.1}
+MINIMIZATIONS = (
+    attacks.BoundaryAttack(steps=20),
+    attacks.DDNAttack(steps=20),
+    attacks.EADAttack(**CONSTANTS),
+    attacks.GaussianBlurAttack(steps=20),
+    attacks.HopSkipJumpAttack(steps=5),
+    attacks.InversionAttack(),
+    attacks.L0BrendelBethgeAttack(steps=20),
+    attacks.L0FMNAttack(steps=20),
+    attacks.L1FMNAttack(steps=20),
+    attacks.L2BrendelBethgeAttack(steps=20),
+    attacks.L2CarliniWagnerAttack(**CONSTANTS, stepsize=0.1),
+    attacks.L2DeepFoolAttack(),
+    attacks.L2FMNAttack(steps=20),
+    attacks.LInfFMNAttack(steps=20),
+    attacks.LinearSearchBlendedUniformNoiseAttack(steps=20),
+    attacks.LinfDeepFoolAttack(),
+    attacks.LinfinityBrendelBethgeAttack(steps=20),
+    attacks.NewtonFoolAttack(steps=20),
+    attacks.PointwiseAttack(),
+    attacks.SaltAndPepperNoiseAttack(steps=20),
+)
+WITHIN_EPSILON = (
+    attacks.DecayingDescentAttack(norm="l2", steps=20),
+    attacks.L1BasicIterativeAttack(),
+    attacks.L2ContrastReductionAttack(),
+    attacks.L2ProjectedGradientDescentAttack(steps=20),
+    attacks.LinfMomentumIterativeFastGradientMethod(),
+    attacks.SparseL1DescentAttack(),
+    attacks.VirtualAdversarialAttack(steps=5),
+)
+
+
+@pytest.mark.parametrize(
+    "attack", [*MINIMIZATIONS, *WITHIN_EPSILON], ids=lambda a: type(a).__name__
+)
+def test_wider_bounds_change_nothing_but_the_unit(attack, monkeypatch):
+    # Seeds follow the pixels, and would be others.
+    rows = np.arange(2 * len(NET.images), dtype=np.int32).reshape(-1, 2)
+    monkeypatch.setattr(samples, "_seeds", lambda flat, seed: rows[: len(flat)])
+    found = []
+    for width in (1.0, WIDTH):
+        epsilon = None
+        if attack in WITHIN_EPSILON:
+            epsilon = width * EPSILONS[attack.norm]
+        _, adversarials, success = attack(
+            foolbox_model(lambda x, width=width: NET(x / width), (0.0, width)),
+            NET.images * width,
+            NET.labels,
+            epsilons=epsilon,
+        )
+        found.append((adversarials.numpy() / width, success.numpy()))
+    (first, success), (second, also) = found
+    np.testing.assert_allclose(second, first, atol=1e-6)
+    np.testing.assert_array_equal(also, success)
+    assert (first != NET.images.numpy()).any()
