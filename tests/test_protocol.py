@@ -60,6 +60,25 @@ def test_what_rounding_has_lost_is_pushed_back():
     np.testing.assert_array_equal(trial.moved, [True, True, False])
 
 
+def test_an_image_that_was_left_out_stands():
+    examples = examples_of([0.1, 0.2, 0.9], [0, 0, 0])
+    tried = answers(examples.take([1]), [0.6])
+    outcome = protocol.verify(
+        corner_model(), "l2", examples, np.array([1]), [tried]
+    )
+    np.testing.assert_allclose(outcome.distances, [np.inf, 0.4, 0.0])
+
+
+def test_a_class_that_is_masked_out_makes_no_lead_doubtful():
+    model = corner_model()
+    masked = keras.ops.pad(
+        model.output["scores"], [[0, 0], [0, 1]], constant_values=-1e9
+    )
+    model = keras.Model(model.input, {"scores": masked})
+    trial = protocol.Trial(model, "l2", examples_of([0.1], [0]))
+    assert trial.consider(answers(trial.examples, [0.501])).all()
+
+
 @pytest.mark.parametrize("corner", [0.5, 0.5 + 1e-6, np.nan])
 def test_a_lead_within_rounding_is_none(corner):
     model = corner_model()

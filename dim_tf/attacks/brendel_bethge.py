@@ -43,8 +43,9 @@ class BrendelBethge(Minimization):
         momentum: share of the former steps in the boundary's normal.
         binary_search_steps: halvings of the way to the starting point.
         region_factor: see `lr`; foolbox takes the number of rows in a batch.
-        clearance: how far beyond the boundary to aim, in largest scores, so
-            that rounding does not decide what is adversarial; foolbox: 0.
+        clearance: how far beyond the boundary to aim, as a share of the larger
+            of the two scores that meet there, so that rounding does not decide
+            what is adversarial; foolbox: 0.
         toward_plane: "correct", or "foolbox" for its step in a wrong direction
             where the boundary is out of an adversarial image's reach.
     """
@@ -114,8 +115,9 @@ class BrendelBethge(Minimization):
         scores, gradients = problem.gradient(problem.margin, current)
         # Where the scores are not finite there is no way on but back.
         known = tf.reduce_all(tf.math.is_finite(scores), 1, keepdims=True)
-        highest = tf.reduce_max(tf.abs(scores), 1, keepdims=True)
-        clearance = self.clearance * highest
+        of_class, best_other = problem.contenders(scores)
+        larger = tf.maximum(tf.abs(of_class), tf.abs(best_other))
+        clearance = self.clearance * larger[:, None]
         margin = problem.margin(scores)[:, None]
         size = NORMS[self.norm].size
         closer = size(current - problem.images) < size(result - problem.images)

@@ -109,12 +109,8 @@ class Problem:
         rise = own * self.margins[:, None]
         return scores + (rise[:, None] if scores.shape.rank == 3 else rise)
 
-    def margin(self, scores):
-        """How far the goal is reached: positive where adversarial.
-
-        Untargeted it is the best other score less the label's, targeted the
-        target's score less the best other one.
-        """
+    def contenders(self, scores):
+        """The class's score and the best other one, `scores` less an axis."""
         own = tf.one_hot(
             self.classes, scores.shape[-1], on_value=True, off_value=False
         )
@@ -124,6 +120,15 @@ class Problem:
         # Not by a sum with a mask: infinity less infinity is no number.
         of_class = tf.reduce_max(tf.where(own, scores, lowest), -1)
         best_other = tf.reduce_max(tf.where(own, lowest, scores), -1)
+        return of_class, best_other
+
+    def margin(self, scores):
+        """How far the goal is reached: positive where adversarial.
+
+        Untargeted it is the best other score less the label's, targeted the
+        target's score less the best other one.
+        """
+        of_class, best_other = self.contenders(scores)
         margin = best_other - of_class
         return -margin if self.targeted else margin
 

@@ -16,7 +16,7 @@ from dim_tf.evaluation.distances import distances
 
 # Rounding of float32 that a pixel may be off by.
 _PIXEL = 1e-6
-# A lead of less, relative to the largest score, is one that the same model may
+# A lead of less, relative to the scores it is between, is one that the same model may
 # not have in another batch, in its SavedModel or on another processor.
 _LEAD = 4e-6
 # What ends next to a boundary may be a rounding away from the right side, or
@@ -138,18 +138,26 @@ class Trial:
         return fooled
 
 
-def doubtful_lead(scores: np.ndarray) -> np.ndarray:
-    """The largest lead that may be a rounding of scores `(n, classes)`: `(n,)`.
+def doubtful_lead(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The largest lead over the labels that may be a rounding: `(n,)`.
 
-    Scores may have much in common, as logarithms of densities have.
+    The two scores that a lead is between may have much in common, as
+    logarithms of densities have. Others do not matter: that of a class that is
+    masked out may be any number.
+
+    Args:
+        scores: float32 `(n, classes)`.
+        labels: int64 `(n,)`.
     """
-    return _LEAD * np.abs(scores).max(axis=1)
+    own = np.take_along_axis(scores, np.reshape(labels, (-1, 1)), 1)[:, 0]
+    best = others(scores, labels).max(axis=1)
+    return _LEAD * np.maximum(np.abs(own), np.abs(best))
 
 
 def _fooled(model, images, labels) -> tuple[np.ndarray, np.ndarray]:
     """What the model takes images for, and whether that is surely wrong."""
     scores = metrics.outputs(model, images, "scores")
-    sure = lead(scores, labels) > doubtful_lead(scores)
+    sure = lead(scores, labels) > doubtful_lead(scores, labels)
     fooled = sure & np.isfinite(scores).all(axis=1)
     return others(scores, labels).argmax(axis=1), fooled
 
@@ -189,6 +197,8 @@ def verify(
     for answers in tries:
         trial.consider(answers, push=True)
     found = np.zeros(len(examples))
+    # An image that was left out, for want of a starting point, stands.
+    found[attacked(model, examples)] = np.inf
     found[positions] = trial.distances
     adversarials = examples.images.copy()
     adversarials[positions] = trial.adversarials

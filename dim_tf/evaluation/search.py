@@ -170,7 +170,7 @@ def _leading(trial, raw, attack, fmodel) -> np.ndarray:
     rows = left[doubtful]
     if len(rows):
         # The scores of the next answer may be a little larger.
-        margins = 1.01 * doubtful_lead(scores[doubtful])
+        margins = 1.01 * doubtful_lead(scores[doubtful], labels[doubtful])
         answers = _by_margins(trial, rows, margins, attack, fmodel)
         found = np.isfinite(trial.distances[rows])
         raw = raw.copy()

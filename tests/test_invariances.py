@@ -1,7 +1,8 @@
-"""Pixels may have any unit: an attack finds the same in each."""
+"""What must not matter to an attack: units, and classes out of the race."""
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from tiny_nets import NET
 from tiny_nets import foolbox_model
 
@@ -45,26 +46,42 @@ WITHIN_EPSILON = (
 )
 
 
-@pytest.mark.parametrize(
+each_attack = pytest.mark.parametrize(
     "attack", [*MINIMIZATIONS, *WITHIN_EPSILON], ids=lambda a: type(a).__name__
 )
+
+
+def result(attack, score, width=1.0):
+    """Adversarials, as shares of the width of the bounds, and success."""
+    _, adversarials, success = attack(
+        foolbox_model(lambda images: score(images / width), (0.0, width)),
+        NET.images * width,
+        NET.labels,
+        epsilons=(
+            width * EPSILONS[attack.norm] if attack in WITHIN_EPSILON else None
+        ),
+    )
+    return adversarials.numpy() / width, success.numpy()
+
+
+@each_attack
 def test_wider_bounds_change_nothing_but_the_unit(attack, monkeypatch):
     # Seeds follow the pixels, and would be others.
     rows = np.arange(2 * len(NET.images), dtype=np.int32).reshape(-1, 2)
     monkeypatch.setattr(samples, "_seeds", lambda flat, seed: rows[: len(flat)])
-    found = []
-    for width in (1.0, WIDTH):
-        epsilon = None
-        if attack in WITHIN_EPSILON:
-            epsilon = width * EPSILONS[attack.norm]
-        _, adversarials, success = attack(
-            foolbox_model(lambda x, width=width: NET(x / width), (0.0, width)),
-            NET.images * width,
-            NET.labels,
-            epsilons=epsilon,
-        )
-        found.append((adversarials.numpy() / width, success.numpy()))
-    (first, success), (second, also) = found
+    first, success = result(attack, NET)
+    second, also = result(attack, NET, WIDTH)
     np.testing.assert_allclose(second, first, atol=1e-6)
     np.testing.assert_array_equal(also, success)
     assert (first != NET.images.numpy()).any()
+
+
+@each_attack
+def test_a_class_that_is_masked_out_changes_nothing(attack):
+    def masked(images):
+        return tf.pad(NET(images), [[0, 0], [0, 1]], constant_values=-1e9)
+
+    first, success = result(attack, NET)
+    second, also = result(attack, masked)
+    np.testing.assert_allclose(second, first, atol=1e-6)
+    np.testing.assert_array_equal(also, success)
