@@ -185,7 +185,7 @@ _JSON = strategies.recursive(
 )
 _BODIES = strategies.dictionaries(
     strategies.sampled_from(
-        ["instances", "inputs", "outputs", "signature_name", "id", "x"]
+        ["instances", "inputs", "outputs", "signature_name", "id", "a\0b"]
     ),
     _JSON,
     max_size=3,
@@ -221,3 +221,22 @@ def test_no_body_breaks_it(client, content, url):
     error = response.json()["error"]
     assert error
     assert "/tmp" not in error
+
+
+def test_a_body_that_is_broken_off_is_no_failure_of_ours(client):
+    messages = [
+        {"type": "http.request", "body": b'{"instances":', "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    sent = []
+
+    async def receive():
+        return messages.pop(0)
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": PREDICT, "headers": []}
+    client.portal.call(client.app, scope, receive, send)
+    assert sent[0]["status"] == 400
+    assert b"broken off" in sent[1]["body"]

@@ -9,6 +9,7 @@ from typing import Any
 import fastapi
 import numpy as np
 import orjson
+import starlette.requests
 import starlette.routing
 from starlette.types import Scope
 
@@ -63,7 +64,8 @@ async def read_json(
         arrays: names of what may come as an ndarray, see `json_arrays.loads`.
 
     Raises:
-        RequestError: 413, 408 or 400: it is too large, too slow or no object.
+        RequestError: 413, 408 or 400: it is too large, too slow, broken off or
+            no object.
     """
     try:
         async with asyncio.timeout(limits.seconds):
@@ -72,6 +74,8 @@ async def read_json(
         raise RequestError(
             408, f"no complete body within {limits.seconds:g} s"
         ) from error
+    except starlette.requests.ClientDisconnect as error:
+        raise RequestError(400, "the body was broken off") from error
     try:
         value = json_arrays.loads(body, arrays)
     except orjson.JSONDecodeError as error:

@@ -16,7 +16,7 @@ import numpy as np
 import orjson
 import simdjson
 
-_ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]"))
+_ALL_BUT_STRUCTURE = bytes(set(range(256)) - set(b"[],"))
 
 
 def loads(body: bytes, names: Collection[str] = ()) -> Any:
@@ -33,9 +33,10 @@ def loads(body: bytes, names: Collection[str] = ()) -> Any:
     """
     try:
         found = _with_array(body, names) if names else None
-    except (ValueError, RuntimeError):
+    except (ValueError, RuntimeError, KeyError):
         # Of what is wrong, and of what simdjson does not take, such as large
-        # integers, the other parser shall say what it is.
+        # integers and names with a zero byte, the other parser shall say what
+        # it is.
         found = None
     return orjson.loads(body) if found is None else found
 
@@ -71,11 +72,12 @@ def _regular(array: simdjson.Array, body: bytes) -> np.ndarray | None:
     lists = sum(itertools.accumulate((1, *shape[:-1]), operator.mul))
     if body.count(b"[") != lists:
         return None
-    if body.translate(None, _ALL_BUT_BRACKETS) != _brackets(shape):
-        return None
     flat = _flat(array)
-    # Numbers may still be where lists should be.
+    # Before what has a comma for each number is made of the shape.
     if flat is None or flat.size != math.prod(shape):
+        return None
+    text = body[body.index(b"[") : body.rindex(b"]") + 1]
+    if text.translate(None, _ALL_BUT_STRUCTURE) != _structure(shape):
         return None
     return flat.reshape(shape)
 
@@ -89,8 +91,8 @@ def _flat(array: simdjson.Array) -> np.ndarray | None:
     return None
 
 
-def _brackets(shape: Sequence[int]) -> bytes:
-    """Those of nested lists of a shape."""
+def _structure(shape: Sequence[int]) -> bytes:
+    """Brackets and commas of nested lists of a shape."""
     if not shape:
         return b""
-    return b"[" + shape[0] * _brackets(shape[1:]) + b"]"
+    return b"[" + b",".join([_structure(shape[1:])] * shape[0]) + b"]"
