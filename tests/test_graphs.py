@@ -1,10 +1,14 @@
 import functools
+import gc
+import weakref
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from tiny_nets import TinyNet
 from tiny_nets import foolbox_model
 
+from dim_tf import attacks
 from dim_tf.attacks import graphs
 from dim_tf.attacks.graphs import Graphs
 
@@ -130,3 +134,18 @@ def test_rows_that_are_done_leave():
     log.clear()
     graphs.run_until_done(graphs_of(steps), rows_of(1))
     assert log == []
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [attacks.L2FastGradientAttack(), attacks.L2DeepFoolAttack()],
+    ids=lambda attack: type(attack).__name__,
+)
+def test_a_model_that_was_attacked_can_go(attack):
+    net = TinyNet()
+    model = foolbox_model(lambda images: net(images))
+    attack(model, net.images, net.labels, epsilons=0.5)
+    attacked = weakref.ref(model), weakref.ref(net)
+    del model, net
+    gc.collect()
+    assert [each() for each in attacked] == [None, None]

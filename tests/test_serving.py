@@ -1,7 +1,9 @@
 """The service: both protocols, batches, versions."""
 
 import asyncio
+import gc
 import shutil
+import weakref
 
 import httpx2 as httpx
 import numpy as np
@@ -20,6 +22,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2
 from tensorflow_serving.apis import get_model_status_pb2
 
 from dim_tf.serving import app
+from dim_tf.serving import demo
 from dim_tf.serving.models import Limits
 from dim_tf.serving.repository import Repository
 
@@ -252,3 +255,19 @@ def test_models_that_are_not_there(tmp_path):
         FileNotFoundError, match="no SavedModel of x in .*export"
     ):
         Repository(tmp_path, ["x"])
+
+
+def test_a_version_that_was_attacked_goes_when_it_is_replaced(
+    tmp_path, random_images
+):
+    export(tmp_path)
+    repository = Repository(tmp_path)
+    repository.refresh()
+    version = repository.get("dim")
+    demo.run(version, demo.OFFERS["linf_fgsm"], random_images[:1], 3, 0.5)
+    replaced = weakref.ref(version)
+    del version
+    export(tmp_path, seed=1)
+    repository.refresh()
+    gc.collect()
+    assert replaced() is None

@@ -149,7 +149,7 @@ class Native(foolbox.attacks.base.AttackWithDistance, abc.ABC):
 
     def compiled(self, samples: Samples) -> Graphs:
         """The compiled attack."""
-        return graphs.of_attack(self, *samples.setting)
+        return graphs.of_attack(samples.model, self, *samples.setting)
 
     def judge(self, samples: Samples, candidates) -> np.ndarray:
         """Which candidates `(batch, pixels)` are adversarial: bool."""

@@ -83,8 +83,27 @@ class Graphs:
         return self.steps[step](problem, rows)
 
 
-@functools.lru_cache(maxsize=128)
-def of_attack(attack, model, bounds, shape, targeted) -> Graphs:
+def kept_with_model(function: Callable) -> Callable:
+    """Remembers what a function makes of a model, as long as that is there.
+
+    A cache beside the models would keep them, with their weights, from being
+    freed. In the model, it is freed with it.
+
+    Args:
+        function: of a model, and of anything else that has a hash.
+    """
+    place = f"_{function.__module__}.{function.__qualname__}"
+
+    @functools.wraps(function)
+    def remembered(model, *others):
+        cache = functools.lru_cache(maxsize=128)(function)
+        return vars(model).setdefault(place, cache)(model, *others)
+
+    return remembered
+
+
+@kept_with_model
+def of_attack(model, attack, bounds, shape, targeted) -> Graphs:
     """The compiled steps of an attack, shared by equal attacks."""
     del bounds  # of the model, which can change in place
     steps = attack.steps_by_name()

@@ -1,11 +1,10 @@
 """Whether what an attack ends with counts: near enough, and misclassified."""
 
-import functools
-
 import numpy as np
 import tensorflow as tf
 
 from dim_tf.attacks.graphs import Graphs
+from dim_tf.attacks.graphs import kept_with_model
 from dim_tf.attacks.norms import NORMS
 
 
@@ -40,7 +39,7 @@ def judge_samples(samples, norm, candidates, epsilons, jit_compile):
     Returns:
         float32 `(epsilons, batch, pixels)`, bool `(epsilons, batch)`.
     """
-    compiled = _compiled(norm, jit_compile, *samples.setting)
+    compiled = _compiled(samples.model, norm, jit_compile, *samples.setting)
     names = ("images", "classes", "seeds", "margins")
     rows = {name: samples.rows[name] for name in names if name in samples.rows}
     rows["candidates"] = tf.constant(candidates)
@@ -55,8 +54,8 @@ def judge_samples(samples, norm, candidates, epsilons, jit_compile):
     return np.stack(clipped), np.stack(success)
 
 
-@functools.lru_cache(maxsize=32)
-def _compiled(norm, jit_compile, model, bounds, shape, targeted) -> Graphs:
+@kept_with_model
+def _compiled(model, norm, jit_compile, bounds, shape, targeted) -> Graphs:
     del bounds  # of the model, which can change in place
 
     def step(problem, rows):

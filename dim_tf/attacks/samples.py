@@ -1,7 +1,6 @@
 """The arguments of an attack's call, checked and made rows."""
 
 import dataclasses
-import functools
 import zlib
 
 import eagerpy
@@ -37,8 +36,8 @@ class Samples:
 
     @property
     def setting(self):
-        """What a compiled attack is compiled for."""
-        return self.model, self.model.bounds, self.shape, self.targeted
+        """What a compiled attack is compiled for, beside the model."""
+        return self.model.bounds, self.shape, self.targeted
 
     def take(self, indices) -> "Samples":
         """Some of the samples."""
@@ -123,7 +122,7 @@ def _as_epsilon(epsilon) -> float | None:
     return number
 
 
-@functools.lru_cache(maxsize=128)
+@graphs.kept_with_model
 def num_classes(model, shape: tuple[int, ...]) -> int:
     """Number of scores that a model gives to an image.
 

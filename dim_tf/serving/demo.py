@@ -6,7 +6,6 @@ not: a drawing made to look like MNIST, and attacks on the served models.
 
 import asyncio
 import dataclasses
-import functools
 import pathlib
 from typing import Any
 
@@ -19,6 +18,7 @@ import tensorflow as tf
 from dim_tf import attacks
 from dim_tf import digits
 from dim_tf.attacks.adaptor import FixedEpsilon
+from dim_tf.attacks.graphs import kept_with_model
 from dim_tf.serving import tensors
 from dim_tf.serving.errors import RequestError
 from dim_tf.serving.http import answer
@@ -175,7 +175,7 @@ def run(
     }
 
 
-@functools.lru_cache(maxsize=32)  # attacks compile for a model
+@kept_with_model  # attacks compile for a model
 def _classifier(version: Version) -> foolbox.TensorFlowModel:
     device = "/GPU:0" if tf.config.list_physical_devices("GPU") else "/CPU:0"
     return foolbox.TensorFlowModel(version.scores, (0, 1), device=device)
