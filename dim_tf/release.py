@@ -63,7 +63,7 @@ def release(
     """Writes a trained model and its variants, SavedModels included.
 
     Args:
-        trained: what `training.train` or `training.restore` returned.
+        trained: what `Training.run` or `training.restore` returned.
         destination: where each model gets a folder of its name.
         dataset: whose test set gives the clean accuracy.
 

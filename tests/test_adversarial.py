@@ -106,9 +106,9 @@ def test_training_makes_robust(tiny_mnist, tmp_path):
         )
         plan = training.prepare(run, SIZES, recipe, tiny_mnist)
         model = plan.run(run).model
-        accuracies[epsilon] = adversarial.validate(
+        accuracies[epsilon] = adversarial.validation_of(
             model,
             dataclasses.replace(recipe, adversarial_epsilon=0.3),
             data.load(tiny_mnist, "validation"),
-        )["validation/adversarial_accuracy"]
+        )()["validation/adversarial_accuracy"]
     assert accuracies[0.3] > accuracies[0.0] + 0.2

@@ -184,7 +184,10 @@ def test_nan_scores_are_no_success_and_spoil_no_neighbor(norm, generator):
     ("settings", "message"),
     [
         ({"norm": "l0"}, "norm must be one of l1, l2, linf, got 'l0'"),
-        ({"loss": "hinge"}, "loss must be one of log_odds, margin, got"),
+        (
+            {"loss": "hinge"},
+            "loss must be one of log_odds, cross_entropy, margin, got",
+        ),
         ({"steps": 0}, "steps must be at least 1"),
     ],
     ids=str,

@@ -13,6 +13,7 @@ from tiny_nets import foolbox_model
 from dim_tf.attacks import gradient_descent
 from dim_tf.attacks import samples
 from dim_tf.attacks.norms import NORMS
+from dim_tf.attacks.problem import LOSSES
 
 NORM_NAMES = {"l1": "L1", "l2": "L2", "linf": "Linf"}
 KINDS = ("FastGradient", "BasicIterative", "ProjectedGradientDescent")
@@ -194,12 +195,12 @@ def test_without_a_gradient_nothing_moves(norm, jit_compile, net):
     assert not success.numpy().any()
 
 
-@pytest.mark.parametrize("loss", ["log_odds", "margin"])
+@pytest.mark.parametrize("loss", LOSSES)
 def test_every_loss_leads_to_adversarials(loss, net, model):
     attack = gradient_descent.LinfBasicIterativeAttack(loss=loss)
     _, _, success = attack(model, net.images, net.labels, epsilons=0.5)
     assert success.numpy().all()
-    with pytest.raises(ValueError, match="loss must be one of log_odds, marg"):
+    with pytest.raises(ValueError, match="loss must be one of log_odds, cros"):
         gradient_descent.LinfBasicIterativeAttack(loss="hinge")
 
 

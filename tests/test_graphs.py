@@ -143,7 +143,7 @@ def test_rows_that_are_done_leave():
 )
 def test_a_model_that_was_attacked_can_go(attack):
     net = TinyNet()
-    model = foolbox_model(lambda images: net(images))
+    model = foolbox_model(net)
     attack(model, net.images, net.labels, epsilons=0.5)
     attacked = weakref.ref(model), weakref.ref(net)
     del model, net

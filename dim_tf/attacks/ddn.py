@@ -42,7 +42,7 @@ class DDNAttack(Minimization):
             `"cosine"`, the paper's and foolbox's since 3.3.0, or
             `"compounding"`, where each cosine shortens the step before once
             more, as in foolbox until then.
-        loss: what to climb, `"log_odds"` or `"margin"`. foolbox's climbs the
+        loss: what to climb, one of `problem.LOSSES`; foolbox: the
             cross-entropy, see `problem.log_odds_against`.
     """
 

@@ -25,7 +25,7 @@ class DecayingDescentAttack(FixedEpsilon):
     Attributes:
         norm: `"l1"`, `"l2"` or `"linf"`.
         steps: gradient steps.
-        loss: what to climb, `"log_odds"` or `"margin"`.
+        loss: what to climb, one of `problem.LOSSES`.
     """
 
     norm: str = "linf"

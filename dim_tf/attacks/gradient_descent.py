@@ -33,7 +33,7 @@ class GradientDescent(FixedEpsilon):
         abs_stepsize: length of a step; None: by `rel_stepsize`.
         steps: gradient steps.
         random_start: whether to start anywhere in the ball or at its center.
-        loss: what to climb, `"log_odds"` or `"margin"`.
+        loss: what to climb, one of `problem.LOSSES`.
     """
 
     rel_stepsize: float

@@ -11,7 +11,7 @@ import tensorflow as tf
 passes_at_once = contextvars.ContextVar("passes_at_once", default=1)
 
 # Methods of a problem that attacks may climb.
-LOSSES = ("log_odds", "margin")
+LOSSES = ("log_odds", "cross_entropy", "margin")
 
 
 def log_odds_against(classes, scores):
@@ -136,6 +136,13 @@ class Problem:
         """A loss that grows toward the goal, and is flat in no scores."""
         odds = log_odds_against(self.classes, scores)
         return -odds if self.targeted else odds
+
+    def cross_entropy(self, scores):
+        """foolbox's loss, which is flat in scores far from the goal."""
+        loss = tf.nn.sparse_softmax_cross_entropy_with_logits(
+            self.classes, scores
+        )
+        return -loss if self.targeted else loss
 
     def is_adversarial(self, scores):
         """bool, `scores` less its last axis; never where one is not finite.

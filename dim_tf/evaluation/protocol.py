@@ -16,8 +16,9 @@ from dim_tf.evaluation.distances import distances
 
 # Rounding of float32 that a pixel may be off by.
 _PIXEL = 1e-6
-# A lead of less, relative to the scores it is between, is one that the same model may
-# not have in another batch, in its SavedModel or on another processor.
+# A lead of less, relative to the scores it is between, is one that the same
+# model may not have in another batch, in its SavedModel or on another
+# processor.
 _LEAD = 4e-6
 # What ends next to a boundary may be a rounding away from the right side, or
 # more, where the attack searched on a cheaper view of the model.

@@ -10,6 +10,7 @@ verifiably robust models", 2018).
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
@@ -18,6 +19,7 @@ from dim_tf import attacks
 from dim_tf import config
 from dim_tf import data
 from dim_tf import metrics
+from dim_tf.attacks.problem import LOSSES
 from dim_tf.attacks.problem import Problem
 from dim_tf.training.loop import Stage
 
@@ -40,6 +42,11 @@ class AdversarialRecipe:
     )
     adversarial_stepsize: float = config.setting(
         0.25, "Length of a step of PGD, in epsilons.", minimum=0
+    )
+    adversarial_loss: str = config.setting(
+        "cross_entropy",
+        "What PGD climbs; the paper's: what the training descends.",
+        choices=LOSSES,
     )
     adversarial_warmup: float = config.setting(
         2.0, "Epochs in which epsilon grows from 0.", minimum=0
@@ -86,7 +93,7 @@ def stages(
             epochs=recipe.adversarial_epochs,
             seed=seed,
             learning_rate=recipe.adversarial_learning_rate,
-            validate=lambda: validate(model, recipe, validation),
+            validate=validation_of(model, recipe, validation),
         )
     ]
 
@@ -109,6 +116,7 @@ def perturb(model, recipe, images, labels, epsilons, numbers):
     attack = attacks.LinfPGD(
         steps=recipe.adversarial_steps,
         rel_stepsize=recipe.adversarial_stepsize,
+        loss=recipe.adversarial_loss,
     )
     seeds = tf.cast(numbers, tf.int32)
     problem = Problem(
@@ -124,8 +132,10 @@ def perturb(model, recipe, images, labels, epsilons, numbers):
     return tf.reshape(tf.stop_gradient(found), (-1, *shape))
 
 
-def validate(model, recipe, validation: data.Examples) -> dict[str, float]:
-    """Clean measures, and the accuracy on perturbed validation images."""
+def validation_of(
+    model, recipe, validation: data.Examples
+) -> Callable[[], dict[str, float]]:
+    """What measures a model, clean and on perturbed validation images."""
     some = validation.take(slice(1_000))
 
     @tf.function
@@ -133,13 +143,16 @@ def validate(model, recipe, validation: data.Examples) -> dict[str, float]:
         epsilons = tf.fill(tf.shape(labels), recipe.adversarial_epsilon)
         return perturb(model, recipe, images, labels, epsilons, numbers)
 
-    found = perturbed(
-        tf.constant(some.images),
-        tf.constant(some.labels),
-        tf.constant(some.rows),
-    )
-    adversarial = dataclasses.replace(some, images=found.numpy())
-    return {
-        **metrics.classification(model, validation),
-        "validation/adversarial_accuracy": metrics.accuracy(model, adversarial),
-    }
+    def measure():
+        found = perturbed(
+            *map(tf.constant, (some.images, some.labels, some.rows))
+        )
+        adversarial = dataclasses.replace(some, images=found.numpy())
+        return {
+            **metrics.classification(model, validation),
+            "validation/adversarial_accuracy": metrics.accuracy(
+                model, adversarial
+            ),
+        }
+
+    return measure
