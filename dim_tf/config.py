@@ -9,6 +9,7 @@ import dataclasses
 import math
 import sys
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
@@ -137,6 +138,7 @@ def reject_flags(
     reason: str,
     flag_values: flags.FlagValues = flags.FLAGS,
     prefix: str = "",
+    but: Collection[str] = (),
 ) -> None:
     """Raises if a flag of `cls` was set where it has no effect.
 
@@ -145,11 +147,12 @@ def reject_flags(
         reason: why it has none.
         flag_values: the parsed flags.
         prefix: of the names that are meant; empty: all.
+        but: names that are not meant.
 
     Raises:
         ValueError: names the flag and the reason.
     """
     for field in settings_of(cls):
-        meant = field.name.startswith(prefix)
+        meant = field.name.startswith(prefix) and field.name not in but
         if meant and flag_values[field.name].present:
             raise ValueError(f"--{field.name} has no effect: {reason}")

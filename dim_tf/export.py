@@ -100,7 +100,11 @@ def main(argv: list[str]) -> None:
     if what.run_dir:
         lines = export_run(what.model, pathlib.Path(what.run_dir), destination)
     else:
-        config.reject_flags(data.DataConfig, "there is no --run_dir")
+        reason = "there is no --run_dir"
+        config.reject_flags(data.DataConfig, reason)
+        config.reject_flags(
+            release.ReleaseConfig, reason, but=("saved_models",)
+        )
         folder = pathlib.Path(destination.saved_models)
         lines = export_trained(what.model, folder, FORMATS[what.format])
     console = rich.console.Console()

@@ -158,6 +158,7 @@ def test_export_reuses_versions_and_restores_runs(trained, tiny_mnist):
         (["predict"], "needs image files"),
         (["predict", "--model=nothing", "x.png"], "neither a folder nor"),
         (["export", "--run_dir=/no/such"], "is no training"),
+        (["export", "--first_look=3"], "--first_look has no effect"),
         (["export", "--saved_models=/no/such"], "no trained model 'all'"),
         (["export", "--run_dir=runs/x", "--format=onnx"], "makes SavedModels"),
         (["evaluate", "--only=l9_bim"], "l9_bim not among l2_contrast"),
@@ -224,17 +225,19 @@ def test_benchmarks_print_their_rows(trained):
     assert "one image" in process.stdout, process.stderr
 
 
-def test_a_full_disk_leaves_what_was_there(trained):
+def test_a_full_disk_leaves_what_was_there(trained, tiny_mnist):
     folder = trained / "saved_models" / "dim"
     before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     command = (
         f"ulimit -f 8 && {sys.executable} -m dim_tf.export --first_look=0 "
-        f"--run_dir={trained}/runs/dim --saved_models={trained}/saved_models"
+        f"--run_dir={trained}/runs/dim --saved_models={trained}/saved_models "
+        f"--data_dir={tiny_mnist.data_dir}"
     )
     process = subprocess.run(
         ["bash", "-c", command], capture_output=True, text=True, cwd=ROOT
     )
     assert process.returncode != 0
+    assert "File too large" in process.stderr
     after = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     assert after == before
 

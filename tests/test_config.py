@@ -136,6 +136,7 @@ def test_from_flags_rejects(flag, message):
 def test_reject_flags_may_mean_some_names_only(flag):
     values = parsed(flag)
     config.reject_flags(Oven, "it is cold", values, prefix="hou")
+    config.reject_flags(Oven, "it is cold", values, but=["degrees"])
     with pytest.raises(ValueError, match="--degrees has no effect"):
         config.reject_flags(Oven, "it is cold", values, prefix="deg")
 

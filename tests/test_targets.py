@@ -93,7 +93,12 @@ def test_the_digest_is_that_of_the_files(tmp_path):
     assert foreign.digest(tmp_path / "a/x") != foreign.digest(tmp_path / "b/x")
 
 
-def test_our_own_models_have_a_name_and_a_card(saved_models):
+def test_our_own_models_have_a_name_and_a_card(
+    saved_models, tmp_path, monkeypatch
+):
+    (tmp_path / "here" / "bi_dim").mkdir(parents=True)
+    # Where a folder has a model's name, the name is still the model's.
+    monkeypatch.chdir(tmp_path / "here")
     target = targets.find("bi_dim")
     assert target.name == "bi_dim"
     assert "reconstructions" in target.load().output

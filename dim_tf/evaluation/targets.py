@@ -51,7 +51,8 @@ def find(name_or_path: str, reading: Reading = foreign.PLAIN) -> Target:
     """
     # Who loads it may be elsewhere.
     path = pathlib.Path(name_or_path).resolve()
-    if path.exists() and not (path / "card.json").is_file():
+    named = name_or_path in models.MODELS
+    if not named and path.exists() and not (path / "card.json").is_file():
         name = foreign.name_of(path)
         if name in models.MODELS:
             raise ValueError(

@@ -159,7 +159,8 @@ def restore(stages: Sequence[Stage], checkpoint_dir: pathlib.Path) -> float:
         if step < stage.steps:
             raise ValueError(
                 f"{folder} stopped at step {step} of {stage.steps}; run the "
-                "training command again to finish it"
+                "training command again to finish it, or give the flags of "
+                "the data that it was trained on"
             )
         seconds += float(stage_run.seconds)
     return seconds
