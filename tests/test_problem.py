@@ -188,6 +188,29 @@ def test_gradient_that_does_not_exist_is_zero(images):
     np.testing.assert_array_equal(gradients, np.zeros((4, PIXELS)))
 
 
+@pytest.mark.parametrize("wrap", [lambda score: score, tf.function])
+def test_an_operation_without_a_gradient_is_one_of_zero(wrap, images):
+    @wrap
+    def score(images):
+        small = tf.image.resize(images, (2, 2), method="area")
+        return tf.reshape(small, (-1, 4))
+
+    problem = problem_of(score, images, [0] * 4)
+
+    @tf.function
+    def take(flat):
+        return (
+            problem.gradient(problem.log_odds, flat)[1],
+            problem.jacobian(lambda s: s[:, 1:], flat, False)[2],
+            problem.jacobian(lambda s: s[:, 1:], flat, True)[2],
+        )
+
+    found = take(problem.images)
+    np.testing.assert_array_equal(found[0], np.zeros((4, PIXELS)))
+    for jacobian in found[1:]:
+        np.testing.assert_array_equal(jacobian, np.zeros((4, 3, PIXELS)))
+
+
 @pytest.mark.parametrize("vectorized", [False, True])
 def test_jacobian_holds_the_gradient_of_each_objective(vectorized, images):
     net = TinyNet()

@@ -160,6 +160,21 @@ def test_gradients_are_of_images_alone(subject, monkeypatch):
     assert not any(tape.watched_variables() for tape in tapes)
 
 
+def test_an_operation_without_a_gradient_has_none(subject):
+    """Within a function, as of a SavedModel, TensorFlow refuses to run it."""
+
+    @tf.function
+    def scores(images):
+        return tf.reshape(tf.image.resize(images, (2, 5), "area"), (-1, 10))
+
+    def model(images, training):
+        assert not training
+        return {"scores": scores(images)}
+
+    sizes = gradients.largest_entries(model, subject.examples)
+    np.testing.assert_array_equal(sizes, np.zeros(len(subject.examples)))
+
+
 def test_nothing_found_is_infinitely_far(subject):
     constant = keras.Model(
         subject.model.input,

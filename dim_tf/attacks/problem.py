@@ -31,6 +31,29 @@ def log_odds_against(classes, scores):
     return tf.reduce_logsumexp(others, -1) - of_class
 
 
+def scores_and_gradient(model, objective, images):
+    """Scores of images, and the gradient of an objective of them.
+
+    It is zero where the model does not depend on the images, or has an
+    operation without a gradient, at which TensorFlow would give up.
+
+    Args:
+        model: images -> scores.
+        objective: scores -> `(batch,)`.
+        images: float32 `(batch, ...)`.
+    """
+    try:
+        # Of the weights, ABS would keep every step of its search.
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(images)
+            scores = model(images)
+            total = tf.reduce_sum(objective(scores))
+        gradients = tape.gradient(total, images, unconnected_gradients="zero")
+    except LookupError:
+        scores, gradients = model(images), tf.zeros_like(images)
+    return scores, gradients
+
+
 @dataclasses.dataclass(frozen=True)
 class Problem:
     """One batch to attack.
@@ -163,26 +186,34 @@ class Problem:
             objective: scores -> `(batch,)`.
             flat: float32 `(batch, pixels)`.
         """
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(flat)
-            scores = self.scores(flat)
-            total = tf.reduce_sum(objective(scores))
-        gradients = tape.gradient(
-            total, flat, unconnected_gradients=tf.UnconnectedGradients.ZERO
-        )
+        scores, gradients = scores_and_gradient(self.scores, objective, flat)
         finite = tf.reduce_all(tf.math.is_finite(gradients), -1, keepdims=True)
         return scores, tf.where(finite, gradients, 0.0)
 
     def jacobian(self, objectives, flat, vectorized):
         """Scores, objectives of them, and gradients `(batch, k, pixels)`.
 
-        All gradients share a forward pass. What of them is not finite is zero.
+        All gradients share a forward pass. What of them is not finite is zero,
+        and so is what a model without a gradient has.
 
         Args:
             objectives: scores -> `(batch, k)`.
             flat: float32 `(batch, pixels)`.
             vectorized: whether to take the k gradients at once, or one by one.
         """
+        try:
+            scores, values, gradients = self._jacobian(
+                objectives, flat, vectorized
+            )
+        except LookupError:
+            scores = self.scores(flat)
+            values = objectives(scores)
+            zeros = tf.zeros_like(flat)[:, None]
+            gradients = tf.repeat(zeros, values.shape[1], 1)
+        finite = tf.math.is_finite(gradients)
+        return scores, values, tf.where(finite, gradients, 0.0)
+
+    def _jacobian(self, objectives, flat, vectorized):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(flat)
             scores = self.scores(flat)
@@ -197,5 +228,4 @@ class Problem:
             )
         finally:
             passes_at_once.reset(token)
-        finite = tf.math.is_finite(gradients)
-        return scores, values, tf.where(finite, gradients, 0.0)
+        return scores, values, gradients

@@ -1,11 +1,14 @@
 """What gradients a model has at clean images."""
 
+import functools
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from dim_tf import data
 from dim_tf.attacks.problem import log_odds_against
+from dim_tf.attacks.problem import scores_and_gradient
 
 _BATCH_SIZE = 1_000
 
@@ -27,12 +30,11 @@ def largest_entries(model: keras.Model, examples: data.Examples) -> np.ndarray:
     for first in range(0, len(examples), _BATCH_SIZE):
         images = tf.constant(examples.images[first : first + _BATCH_SIZE])
         labels = examples.labels[first : first + _BATCH_SIZE]
-        # Of the weights, ABS would keep every step of its search.
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(images)
-            scores = model(images, training=False)["scores"]
-            odds = log_odds_against(labels, scores)
-        gradients = tape.gradient(odds, images, unconnected_gradients="zero")
+        _, gradients = scores_and_gradient(
+            lambda images: model(images, training=False)["scores"],
+            functools.partial(log_odds_against, labels),
+            images,
+        )
         sizes.append(np.abs(gradients.numpy()).reshape(len(labels), -1).max(1))
     result = np.concatenate(sizes)
     return np.where(np.isfinite(result), result, np.nan)
