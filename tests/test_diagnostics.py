@@ -155,6 +155,13 @@ def test_a_report_at_another_threshold_than_the_attacks_is_told(told_of):
         ),
         (
             records(
+                ("dim", "l2_bim", "l2", [1.0, np.inf]), largest_epsilon=2.0
+            ),
+            "note",
+            "50% of the samples of dim survive every l2 attack within 2, the",
+        ),
+        (
+            records(
                 ("dim", "l2_bim", "l2", [9.0, 1.0]),
                 ("dim", "l2_boundary", "l2", [1.0, 9.0]),
             ),

@@ -16,6 +16,7 @@ from test_tables import half_a_sweep
 from test_tables import records as records_of
 
 from dim_tf.evaluation import results
+from dim_tf.evaluation import thresholds
 from dim_tf.reporting import diagnostics
 from dim_tf.reporting import figures
 from dim_tf.reporting import formats
@@ -185,7 +186,10 @@ def test_the_page_needs_nothing_else():
     rows = tables.results_table(table)
 
     notes = [("alarm", "1 < 2")]
-    text = page_module.page(table, rows, notes, "a & b", adversarials)
+    limits = {**thresholds.PAPER, "l2": 0.25}
+    text = page_module.page(
+        table, rows, notes, "a & b", adversarials, limits=limits
+    )
     tags = Tags()
     tags.feed(text)
     assert all(load.startswith(("#", "data:")) for load in tags.loads)
@@ -196,6 +200,7 @@ def test_the_page_needs_nothing_else():
     assert "a &amp; b" in text
     assert "1 &lt; 2" in text
     assert "1,234" in text
+    assert "accuracy within L2 0.25, Linf 0.3, L0 12, L1 8 and" in text
 
 
 def test_the_page_and_the_formats_of_half_a_sweep():

@@ -177,7 +177,7 @@ def test_the_table_has_the_paper_beside_ours():
         *("`l2_bim`", "`l2_ddn`", "**All L2, accuracy**", "**All L2, median**"),
         *("`linf_pgd`", "**All Linf, accuracy**", "**All Linf, median**"),
         *("**Minimal accuracy, L2, Linf**", "**Clean accuracy**"),
-        *("samples", "preset"),
+        *("samples", "preset", "thresholds"),
     ]
     assert rows["`l2_bim`"] == "50% [15%, 85%], paper 94%"
     assert rows["**All L2, accuracy**"] == "25% [5%, 70%], paper 66%"
@@ -187,6 +187,7 @@ def test_the_table_has_the_paper_beside_ours():
     assert rows["**Minimal accuracy, L2, Linf**"] == "25% [5%, 70%]"
     assert rows["**Clean accuracy**"] == "75% [30%, 95%]"
     assert (rows["samples"], rows["preset"]) == ("4", "quick")
+    assert rows["thresholds"] == "L2 1.5, Linf 0.3"
 
 
 @pytest.mark.parametrize(
@@ -219,6 +220,15 @@ def test_minima_over_gaps_are_refused_or_marked(cells, preset, named):
         tables.results_table(table)
     rows = {row[0]: row[1:] for row in tables.results_table(table, True)}
     assert all(text.endswith(" *") for text in rows["**All L2, accuracy**"])
+
+
+def test_another_preset_makes_no_gap_of_the_paper_s_whole():
+    quick = records(
+        *(("dim", f"l2_{number}", "l2", [1.0]) for number in range(22))
+    )
+    paper = records(("dim", "l2_ddn", "l2", [1.0]), preset="paper")
+    with pytest.raises(ValueError, match="1 attacks of the paper's 22"):
+        tables.results_table(pa.concat_tables([quick, paper]))
 
 
 @pytest.mark.parametrize("dataset", ["fashion_mnist", "0a1b2c", None])

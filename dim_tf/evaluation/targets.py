@@ -17,6 +17,9 @@ from dim_tf.models import latent_search
 from dim_tf.models import saving
 from dim_tf.models.foreign import Reading
 
+# By which probabilities may not add up to 1: those of 16 bits are coarse.
+_SUM_TOLERANCE = 1e-2
+
 
 @dataclasses.dataclass(frozen=True)
 class Target:
@@ -132,8 +135,9 @@ def check(model: keras.Model, examples: data.Examples) -> float:
 
     Raises:
         ValueError: the images are of another shape, the labels are no classes
-            of the model, or scores are not finite, or random, or
-            probabilities, or not the logarithms of any.
+            of the model, or scores are not finite, or random, or depend on
+            the other images, or are probabilities, or not the logarithms of
+            any.
     """
     shape, wanted = examples.images.shape[1:], model.input_shape[1:]
     if shape != wanted:
@@ -149,9 +153,12 @@ def check(model: keras.Model, examples: data.Examples) -> float:
         )
     _check_probabilities(model, examples)
     _check_finite(model.name, scores, examples.rows)
-    again = metrics.outputs(model, examples.images, "scores")
-    _check_repeatable(model.name, scores, again)
-    if (scores >= 0).all() and np.allclose(scores.sum(axis=1), 1, atol=1e-3):
+    # Without the others, which must not matter.
+    half = slice(-(-len(scores) // 2))
+    again = metrics.outputs(model, examples.images[half], "scores")
+    _check_repeatable(model.name, scores[half], again)
+    sums = scores.sum(axis=1)
+    if (scores >= 0).all() and (np.abs(sums - 1) < _SUM_TOLERANCE).all():
         raise ValueError(
             f"the model {model.name!r} gives probabilities, whose gradients "
             "vanish where it is sure; expected logits. Save it without its "
@@ -166,8 +173,7 @@ def _check_probabilities(model, examples):
         return
     given = metrics.outputs(model, examples.images, "probabilities")
     sums = given.sum(axis=1)
-    # Those of 16 bits are coarse.
-    if (given < 0).any() or (np.abs(sums - 1) > 1e-2).any():
+    if (given < 0).any() or (np.abs(sums - 1) > _SUM_TOLERANCE).any():
         raise ValueError(
             f"the model {model.name!r} gives no probabilities, which are from "
             f"0 to 1 and add up to 1, but values from {np.nanmin(given):g} to "
@@ -198,10 +204,11 @@ def _check_repeatable(name, scores, again):
     moved = ~(apart <= limit)
     if moved.any():
         raise ValueError(
-            f"the model {name!r} gives other scores when it is asked again "
-            f"({moved.sum()} of {len(moved)} clean images, up to "
-            f"{apart.max():g} apart): records of it would be luck; attack it "
-            "without its randomness, or average it over draws"
+            f"the model {name!r} gives other scores when it is asked again, "
+            f"about fewer images ({moved.sum()} of {len(moved)} clean images, "
+            f"up to {apart.max():g} apart): records of it would be luck; "
+            "attack it without its randomness, or average it over draws, and "
+            "with the batch normalization of inference, not of training"
         )
 
 

@@ -46,11 +46,13 @@ def diagnostics(
         *_gains(cells, statistics.probes(comparable, limits)),
         *_other_thresholds(other, limits),
     ]
+    reach = _reach(records)
     groups: dict[tuple[str, str], list[statistics.Cell]] = {}
     for cell in cells:
         groups.setdefault((cell.model, cell.norm), []).append(cell)
     for (model, norm), members in groups.items():
-        found += _survivors(model, norm, members)
+        epsilon = reach.get((model, norm), np.inf)
+        found += _survivors(model, norm, members, epsilon)
         found += _blind_attacks(model, norm, members)
     return sorted(found, key=lambda pair: pair[0])  # alarms first
 
@@ -182,17 +184,44 @@ def _other_thresholds(probes, limits):
         )
 
 
-def _survivors(model, norm, members):
+def _reach(records) -> dict[tuple[str, str], float]:
+    """The largest epsilon of a model and a norm, if all attacks have one."""
+    epsilon = results.LARGEST_EPSILON.name
+    own = records.filter(pc.field("preset") != results.PROBE)
+    found = own.group_by(["model", "norm"], use_threads=False).aggregate(
+        [
+            (epsilon, "max"),
+            (epsilon, "count", pc.CountOptions(mode="only_null")),
+        ]
+    )
+    return {
+        (row["model"], row["norm"]): row[f"{epsilon}_max"]
+        for row in found.to_pylist()
+        if not row[f"{epsilon}_count"]
+    }
+
+
+def _survivors(model, norm, members, epsilon):
     """At an unbounded epsilon no model is robust."""
     overall = statistics.closest(members, "all")
     if not len(overall.samples):
         return
     left = np.isinf(overall.distances).mean()
-    if left:
+    survive = (
+        f"{left:.0%} of the samples of {model} survive every {norm} attack"
+    )
+    if left and np.isinf(epsilon):
         yield (
             ALARM,
-            f"{left:.0%} of the samples of {model} survive every {norm} attack "
-            "at any distance: attacks are missing, or gradients are masked.",
+            f"{survive} at any distance: attacks are missing, or gradients "
+            "are masked.",
+        )
+    elif left:
+        yield (
+            NOTE,
+            f"{survive} within {epsilon:.3g}, the largest epsilon that was "
+            "tried: of what is farther away nothing is known, nor is a median "
+            "there.",
         )
 
 

@@ -61,6 +61,7 @@ def page(
         galleries=galleries,
         latents=_svg(figures.latent_spaces(*latents)) if latents else None,
         costs=tables.costs_table(records),
+        thresholds=tables.thresholds_text(limits),
     )
 
 

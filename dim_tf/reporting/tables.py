@@ -3,6 +3,7 @@
 import csv
 import functools
 import pathlib
+from collections.abc import Collection
 from collections.abc import Mapping
 
 import numpy as np
@@ -61,18 +62,18 @@ def results_table(
     """
     cells = statistics.cells(records, limits)
     models = list(dict.fromkeys(cell.model for cell in cells))
-    presets = set(records["preset"].unique().to_pylist())
-    complete = presets - {results.PROBE} == {"paper"}
+    of_paper = records.filter(pc.field("preset") == "paper")
+    paper = frozenset(of_paper["attack"].unique().to_pylist())
     rows: Rows = [("", *(f"`{model}`" for model in models))]
     if not allow_missing:
-        check(cells, complete)
+        check(cells, paper)
     overall: list[Cell] = []
     marks = set()
     for norm, title in TITLES.items():
         own = [cell for cell in cells if cell.norm == norm]
         if not own:
             continue
-        mark = " *" if _lacks(cells, norm, complete) else ""
+        mark = " *" if _lacks(cells, norm, paper) else ""
         marks.add(mark)
         for attack in dict.fromkeys(cell.attack for cell in own):
             rows.append((f"`{attack}`", *_texts(own, models, attack)))
@@ -88,7 +89,20 @@ def results_table(
     rows.append(("**Clean accuracy**", *texts))
     rows.append(("samples", *_sample_counts(cells, models)))
     rows.append(("preset", *_presets(records, models)))
+    norms = dict.fromkeys(cell.norm for cell in cells)
+    rows.append(("thresholds", *[thresholds_text(limits, norms)] * len(models)))
     return rows
+
+
+def thresholds_text(
+    limits: Mapping[str, float], norms: Collection[str] = tuple(TITLES)
+) -> str:
+    """Thresholds of norms in words, such as `L2 1.5, Linf 0.3`."""
+    return ", ".join(
+        f"{title} {limits[norm]:g}"
+        for norm, title in TITLES.items()
+        if norm in norms
+    )
 
 
 def _texts(cells, models, attack, text=None, mark="") -> list[str]:
@@ -100,18 +114,19 @@ def _texts(cells, models, attack, text=None, mark="") -> list[str]:
     ]
 
 
-def check(cells: list[Cell], complete: bool = False) -> None:
+def check(cells: list[Cell], paper: Collection[str] = ()) -> None:
     """Looks whether all models have the same attacks, on samples of their own.
 
     Args:
         cells: of all models and norms.
-        complete: whether these are to be as many as the paper's.
+        paper: names of those that are of the paper's suite: where there are
+            some, there are to be as many as the paper has.
 
     Raises:
         ValueError: they have not; says what is missing.
     """
     for norm, title in TITLES.items():
-        missing = _lacks(cells, norm, complete)
+        missing = _lacks(cells, norm, paper)
         if missing:
             raise ValueError(
                 f"no minimum over the attacks in {title}: "
@@ -120,7 +135,7 @@ def check(cells: list[Cell], complete: bool = False) -> None:
             )
 
 
-def _lacks(cells: list[Cell], norm: str, complete: bool) -> list[str]:
+def _lacks(cells: list[Cell], norm: str, paper: Collection[str]) -> list[str]:
     """What a minimum over the attacks of a norm lacks, in words."""
     there = {
         (cell.model, cell.attack): cell.samples
@@ -129,23 +144,24 @@ def _lacks(cells: list[Cell], norm: str, complete: bool) -> list[str]:
     }
     models = dict.fromkeys(cell.model for cell in cells)
     names = dict.fromkeys(name for _, name in there)
-    count = _PAPER_COUNTS[norm] if complete and there else 0
+    own = sum(name in paper for name in names)
+    count = _PAPER_COUNTS[norm] if paper and there else 0
     found = [
         f"{name} on {model}"
         for name in names
         for model in models
         if (model, name) not in there
     ]
-    if len(names) < count:
-        found.append(f"{len(names)} attacks of the paper's {count}")
+    if own < count:
+        found.append(f"{own} attacks of the paper's {count}")
     for model in models:
-        own = [samples for (of, _), samples in there.items() if of == model]
-        sizes = sorted(map(len, own))
+        samples = [each for (of, _), each in there.items() if of == model]
+        sizes = sorted(map(len, samples))
         if len(set(sizes)) > 1:
             found.append(
                 f"{model} has between {sizes[0]} and {sizes[-1]} samples"
             )
-        elif not all(np.array_equal(own[0], other) for other in own):
+        elif not all(np.array_equal(samples[0], other) for other in samples):
             found.append(f"{model} has other samples from attack to attack")
     return found
 
