@@ -8,6 +8,7 @@ some. foolbox gets the Keras model as its documentation says, eagerly.
 import dataclasses
 import functools
 import json
+import os
 import pathlib
 import time
 from collections.abc import Callable
@@ -246,7 +247,7 @@ def fill(
     Raises:
         ValueError: the file holds rows of other weights or hyper-parameters.
     """
-    rows = json.loads(output.read_text()) if output.is_file() else []
+    rows = _rows(output)
     if any(row["weights_digest"] != weights_digest for row in rows):
         raise ValueError(
             f"{output} was made with other weights; delete it to start anew"
@@ -276,9 +277,14 @@ def fill(
         forward, backward = prices.measure()
         floor = row["forwards"] * forward + row["backwards"] * backward
         row["model_share"] = floor / row["native_seconds"]
-        rows.append({**row, "weights_digest": weights_digest})
+        # With what another run may have added in the meantime.
+        rows = [*_rows(output), {**row, "weights_digest": weights_digest}]
         output.parent.mkdir(parents=True, exist_ok=True)
-        scratch = output.with_suffix(".tmp")
+        scratch = output.with_suffix(f".{os.getpid()}.tmp")
         scratch.write_text(json.dumps(rows, indent=1) + "\n")
         scratch.replace(output)
     return rows
+
+
+def _rows(output: pathlib.Path) -> list[dict[str, Any]]:
+    return json.loads(output.read_text()) if output.is_file() else []
