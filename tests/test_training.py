@@ -11,7 +11,11 @@ from conftest import SMALL_DIM
 from dim_tf import data
 from dim_tf import metrics
 from dim_tf import training
+from dim_tf.models import analysis_by_synthesis as abs_model
 from dim_tf.models import cnn
+from dim_tf.models import madry
+from dim_tf.training import adversarial
+from dim_tf.training import analysis_by_synthesis
 from dim_tf.training import classifier
 from dim_tf.training import dim
 from dim_tf.training import loop
@@ -82,6 +86,51 @@ def test_killed_and_resumed_equals_uninterrupted(
         train_dim("killed", callbacks=[KillAt(stage, step)])
     resumed = train_dim("killed")
     assert weights_equal(resumed.model, uninterrupted)
+
+
+OF_CLASSIFIER = {
+    "model": "cnn",
+    "sizes": cnn.CnnConfig(),
+    "recipe": classifier.ClassifierRecipe(classifier_epochs=2),
+}
+OF_MADRY = {
+    "model": "madry",
+    "sizes": madry.MadryConfig(4, 8, 32),
+    "recipe": adversarial.AdversarialRecipe(
+        adversarial_epochs=2, adversarial_steps=2
+    ),
+}
+OF_ABS = {
+    "model": "abs",
+    "sizes": abs_model.AbsConfig(
+        abs_latent_units=3, abs_width=0.25, abs_samples=50, abs_steps=3
+    ),
+    "recipe": analysis_by_synthesis.AbsRecipe(
+        abs_epochs=2, abs_scale_images=256
+    ),
+    "batch_size": 5,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("settings", "stage", "step"),
+    [
+        (OF_CLASSIFIER, "classifier", 12),
+        (OF_MADRY, "classifier", 12),
+        (OF_ABS, "autoencoders", 16),
+        (OF_ABS, "scales", 1),
+    ],
+    ids=lambda value: value["model"] if isinstance(value, dict) else None,
+)
+def test_whatever_is_trained_goes_on_where_it_was_killed(
+    train_dim, settings, stage, step
+):
+    whole = train_dim("whole", **settings)
+    with pytest.raises(Kill):
+        train_dim("killed", callbacks=[KillAt(stage, step)], **settings)
+    resumed = train_dim("killed", **settings)
+    assert weights_equal(resumed.model, whole.model)
 
 
 def test_the_seed_decides_the_weights(train_dim, uninterrupted):
@@ -207,7 +256,26 @@ def test_internal_loss_closed_form():
 def test_a_batch_larger_than_the_data_is_refused(train_dim, tmp_path):
     with pytest.raises(ValueError, match="at most the 500 .*, got 501"):
         train_dim("run", batch_size=501)
+    # Of each class there are fewer.
+    with pytest.raises(ValueError, match="'autoencoders' must be .* got 500"):
+        train_dim("run", **{**OF_ABS, "batch_size": 500})
     assert not (tmp_path / "run").exists()
+
+
+class ManyDevices:
+    num_replicas_in_sync = 2
+
+
+def test_a_search_is_trained_on_one_device(tiny_mnist):
+    run = training.TrainConfig(model="abs", strategy="mirrored")
+    with pytest.raises(ValueError, match="abs trains on one device, and .* 2"):
+        training.prepare(
+            run,
+            OF_ABS["sizes"],
+            OF_ABS["recipe"],
+            tiny_mnist,
+            strategy=ManyDevices(),
+        )
 
 
 def test_stages_differ_in_order_and_noise(tiny_mnist):

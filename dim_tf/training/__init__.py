@@ -70,10 +70,17 @@ class TrainConfig:
 
 @dataclasses.dataclass(frozen=True)
 class _Method:
-    """How models of one kind of sizes are trained."""
+    """How models of one kind of sizes are trained.
+
+    Attributes:
+        recipe: class of its settings.
+        stages: function that makes the stages.
+        on_many_devices: whether it may be spread over several.
+    """
 
     recipe: type[Any]
     stages: Callable[..., list[loop.Stage]]
+    on_many_devices: bool = True
 
 
 METHODS = {
@@ -84,8 +91,11 @@ METHODS = {
     madry_model.MadryConfig: _Method(
         adversarial.AdversarialRecipe, adversarial.stages
     ),
+    # What its search has decoded is in the layer, and so on one device alone.
     abs_model.AbsConfig: _Method(
-        analysis_by_synthesis.AbsRecipe, analysis_by_synthesis.stages
+        analysis_by_synthesis.AbsRecipe,
+        analysis_by_synthesis.stages,
+        on_many_devices=False,
     ),
 }
 
@@ -191,23 +201,32 @@ def prepare(
         "sizes": dataclasses.asdict(models.resolve(run.model, sizes)),
         "recipe": dataclasses.asdict(recipe),
     }
-    train = data.load(dataset, "train")
-    if run.batch_size > len(train) or run.batch_size % replicas:
+    method = METHODS[type(sizes)]
+    if replicas > 1 and not method.on_many_devices:
         raise ValueError(
-            f"--batch_size must be at most the {len(train)} training images "
-            f"and a multiple of the {replicas} devices, got {run.batch_size}"
+            f"{run.model} trains on one device, and --strategy="
+            f"{run.strategy} has {replicas}; leave it out"
         )
     keras.utils.set_random_seed(run.seed)
     with strategy.scope():
         model = models.build(run.model, sizes)
-    stages = METHODS[type(sizes)].stages(
+    stages = method.stages(
         model,
         recipe,
-        train,
+        data.load(dataset, "train"),
         data.load(dataset, "validation"),
         batch_size=run.batch_size,
         seed=(0, run.seed),
     )
+    for stage in stages:
+        most = len(stage.examples)
+        if stage.batch_size > most or stage.batch_size % replicas:
+            raise ValueError(
+                f"a step of the stage {stage.name!r} must be of at most the "
+                f"{most} images it has, and of a multiple of the {replicas} "
+                f"devices, got {stage.batch_size}; change --batch_size, or "
+                "train on more images"
+            )
     return Training(settings, model, stages, strategy, run.run_path)
 
 
