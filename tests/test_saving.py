@@ -9,6 +9,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from tensorflow.core.protobuf import saved_model_pb2
 
 from dim_tf import models
 from dim_tf.models import saving
@@ -228,12 +229,24 @@ import sys
 sys.modules["dim_tf"] = None  # importing it fails from here on
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 signature = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
 outputs = signature(images=tf.constant(np.load("images.npy")))
 np.savez("outputs.npz", **{name: outputs[name] for name in outputs})
 assert not [name for name in sys.modules if name.startswith("dim_tf.")]
 """
+
+
+def test_export_remakes_a_version_without_all_signatures(model, tmp_path):
+    """As those of before there was `scores`."""
+    card = make_card(model)
+    version = saving.export(model, card, tmp_path / "dim")
+    path = version / "saved_model.pb"
+    exported = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    del exported.meta_graphs[0].signature_def["scores"]
+    path.write_bytes(exported.SerializeToString())
+    assert saving.export(model, card, tmp_path / "dim").name == "2"
 
 
 def serve_elsewhere(version, images, folder):

@@ -20,6 +20,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from dim_tf import data
 
@@ -136,7 +137,7 @@ def export(
     The signature `serving_default` takes `images` and returns every output of
     the model and `label`, the int64 argmax of `scores`; `scores` returns these
     two alone, less than a hundredth of the answer of DIM. If the newest version
-    has this very card already, it is returned as it is.
+    has this very card already, and both signatures, it is returned as it is.
 
     Args:
         model: images -> dict of outputs.
@@ -153,7 +154,11 @@ def export(
     if versions:
         newest = folder / str(versions[-1])
         made_from = newest / "assets.extra" / _CARD
-        if made_from.is_file() and json.loads(made_from.read_text()) == card:
+        if (
+            made_from.is_file()
+            and json.loads(made_from.read_text()) == card
+            and _signatures(newest) >= {"serving_default", "scores"}
+        ):
             return newest
     target = folder / str(versions[-1] + 1 if versions else 1)
     with _staged(target) as scratch:
@@ -169,6 +174,13 @@ def export(
 
 def _version_folders(folder: pathlib.Path) -> list[pathlib.Path]:
     return [path for path in folder.glob("[0-9]*") if path.name.isdigit()]
+
+
+def _signatures(version: pathlib.Path) -> set[str]:
+    """Names of a SavedModel's signatures, without loading it."""
+    model = saved_model_pb2.SavedModel()
+    model.ParseFromString((version / "saved_model.pb").read_bytes())
+    return {name for graph in model.meta_graphs for name in graph.signature_def}
 
 
 @contextlib.contextmanager
