@@ -155,10 +155,17 @@ def test_a_report_at_another_threshold_than_the_attacks_is_told(told_of):
         ),
         (
             records(
-                ("dim", "l2_bim", "l2", [1.0, np.inf]), largest_epsilon=2.0
+                ("dim", "l2_bim", "l2", [1.0, np.inf]), largest_epsilon=1.5
             ),
             "note",
-            "50% of the samples of dim survive every l2 attack within 2, the",
+            "50% of the samples of dim survive every l2 attack within 1.5, the",
+        ),
+        (
+            records(
+                ("dim", "l2_bim", "l2", [1.0, np.inf]), largest_epsilon=6.0
+            ),
+            "alarm",
+            "50% of the samples of dim survive every l2 attack within 6: atta",
         ),
         (
             records(

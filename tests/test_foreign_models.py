@@ -88,7 +88,9 @@ class OfTheBatch(keras.layers.Layer):
         return inputs - keras.ops.mean(inputs, axis=0)
 
 
-def test_scores_of_an_image_must_not_depend_on_others(images):
+@pytest.mark.parametrize("count", [14, 2_000])
+def test_scores_of_an_image_must_not_depend_on_others(count, images):
+    images = np.resize(images, (count, *SHAPE))
     inputs = keras.Input(SHAPE)
     scores = OfTheBatch()(scores_of(inputs))
     model = keras.Model(inputs, {"scores": scores}, name="mixes")
@@ -120,6 +122,17 @@ def test_scores_may_differ_by_rounding(images):
         else:
             with pytest.raises(ValueError, match="'drifts' gives other scores"):
                 targets.check(model, examples)
+
+
+def test_a_class_that_is_masked_out_hides_no_other_scores(images):
+    inputs = keras.Input(SHAPE)
+    plain = keras.Model(inputs, scores_of(inputs))
+    scores = keras.ops.pad(
+        Drift(1e-2)(plain.output), [[0, 0], [0, 1]], constant_values=-1e9
+    )
+    model = keras.Model(inputs, {"scores": scores}, name="drifts")
+    with pytest.raises(ValueError, match="'drifts' gives other scores"):
+        targets.check(model, examples_of(plain, images))
 
 
 @pytest.mark.parametrize("kind", [list, tuple])

@@ -10,6 +10,7 @@ from tiny_nets import TinyNet
 
 from dim_tf.attacks.norms import NORMS
 from dim_tf.attacks.problem import Problem
+from dim_tf.evaluation import counting
 
 
 def problem_of(scores_of, images, classes, targeted=False, bounds=(0.0, 1.0)):
@@ -195,7 +196,8 @@ def test_an_operation_without_a_gradient_is_one_of_zero(wrap, images):
         small = tf.image.resize(images, (2, 2), method="area")
         return tf.reshape(small, (-1, 4))
 
-    problem = problem_of(score, images, [0] * 4)
+    counter = counting.Counter()
+    problem = problem_of(counter.wrap(score), images, [0] * 4)
 
     @tf.function
     def take(flat):
@@ -206,9 +208,22 @@ def test_an_operation_without_a_gradient_is_one_of_zero(wrap, images):
         )
 
     found = take(problem.images)
+    # Of three questions.
+    assert counter.take() == (12, 0)
     np.testing.assert_array_equal(found[0], np.zeros((4, PIXELS)))
     for jacobian in found[1:]:
         np.testing.assert_array_equal(jacobian, np.zeros((4, 3, PIXELS)))
+
+
+def test_a_mistake_in_a_model_is_no_missing_gradient(images):
+    @tf.custom_gradient
+    def score(images):
+        flat = tf.reshape(images, (-1, PIXELS))
+        return flat[:, :3], lambda upstream: {}["scale"] * upstream
+
+    problem = problem_of(score, images, [0] * 4)
+    with pytest.raises(KeyError, match="scale"):
+        problem.gradient(problem.log_odds, problem.images)
 
 
 @pytest.mark.parametrize("vectorized", [False, True])

@@ -85,24 +85,6 @@ def test_the_readme_says_what_a_flat_loss_hides():
         )
 
 
-def test_the_readme_says_what_madry_s_network_holds():
-    readme = " ".join((ROOT / "README.md").read_text().split())
-    for folder, attack, words in (
-        ("madry_l0", "l0_fmn", "{} survive a gradient attack within 12"),
-        ("madry_l0", "l0_pointwise", "{} survive Pointwise"),
-        ("madry_challenge", "linf_pgd40_challenge", "{} of the 10,000 test"),
-        ("madry_challenge", "linf_pgd100_challenge", "and {} survive 100"),
-    ):
-        left = [
-            by_attack[attack] > THRESHOLDS[norm] * (1 + 1e-5)
-            for (_, norm, _), by_attack in distances(
-                ROOT / "results" / folder
-            ).items()
-        ]
-        share = f"{100 * statistics.fmean(left):.0f} %"
-        assert words.format(share) in readme, attack
-
-
 def test_every_attack_of_the_paper_is_there():
     for model in RECORDS.iterdir():
         names = {folder.name for folder in model.iterdir()}

@@ -3,6 +3,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from dim_tf.attacks import suite
 from dim_tf.evaluation import results
 from dim_tf.evaluation import thresholds
 from dim_tf.reporting import statistics
@@ -229,6 +230,19 @@ def test_another_preset_makes_no_gap_of_the_paper_s_whole():
     paper = records(("dim", "l2_ddn", "l2", [1.0]), preset="paper")
     with pytest.raises(ValueError, match="1 attacks of the paper's 22"):
         tables.results_table(pa.concat_tables([quick, paper]))
+    # What both have keeps the preset that it was first made for.
+    names = tables.paper_attacks("l2")
+    quick = records(("dim", names[0], "l2", [1.0]), ("dim", "l1", "l1", [1.0]))
+    rest = (("dim", name, "l2", [1.0]) for name in names[1:])
+    table = pa.concat_tables([quick, records(*rest, preset="paper")])
+    assert tables.results_table(table)
+
+
+def test_the_paper_s_attacks_are_those_of_its_suite():
+    for norm in tables.TITLES:
+        names = {name for name in suite.PAPER if name.startswith(f"{norm}_")}
+        assert set(tables.paper_attacks(norm)) == names
+        assert len(tables.paper_attacks(norm)) == len(names)
 
 
 @pytest.mark.parametrize("dataset", ["fashion_mnist", "0a1b2c", None])

@@ -87,7 +87,7 @@ def kept_with_model(function: Callable) -> Callable:
     """Remembers what a function makes of a model, as long as that is there.
 
     A cache beside the models would keep them, with their weights, from being
-    freed. In the model, it is freed with it.
+    freed. In the model, it is freed with it, and with copies that share it.
 
     Args:
         function: of a model, and of anything else that has a hash.

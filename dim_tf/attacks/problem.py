@@ -35,23 +35,52 @@ def scores_and_gradient(model, objective, images):
     """Scores of images, and the gradient of an objective of them.
 
     It is zero where the model does not depend on the images, or has an
-    operation without a gradient, at which TensorFlow would give up.
+    operation without a gradient.
 
     Args:
         model: images -> scores.
         objective: scores -> `(batch,)`.
         images: float32 `(batch, ...)`.
     """
+
+    def ask():
+        scores = model(images)
+        return scores, tf.reduce_sum(objective(scores))
+
+    def differentiate(tape, outputs):
+        return tape.gradient(outputs[1], images, unconnected_gradients="zero")
+
+    (scores, _), gradients = _differentiated(
+        ask, images, differentiate, lambda _: tf.zeros_like(images)
+    )
+    return scores, gradients
+
+
+def _differentiated(ask, images, differentiate, zeros):
+    """What is asked of a model, and derivatives of it by the images.
+
+    Args:
+        ask: function `() -> outputs`.
+        images: which the outputs are of.
+        differentiate: function `(tape, outputs) -> derivatives`.
+        zeros: function `outputs -> derivatives` for models that have an
+            operation without a gradient, at which TensorFlow gives up.
+    """
+    outputs = None
     try:
         # Of the weights, ABS would keep every step of its search.
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(images)
-            scores = model(images)
-            total = tf.reduce_sum(objective(scores))
-        gradients = tape.gradient(total, images, unconnected_gradients="zero")
-    except LookupError:
-        scores, gradients = model(images), tf.zeros_like(images)
-    return scores, gradients
+            outputs = ask()
+        return outputs, differentiate(tape, outputs)
+    except LookupError as error:
+        # A KeyError is one too, and somebody's mistake.
+        if type(error) is not LookupError:
+            raise
+    if outputs is None:
+        # Within a function, it is met before there is an answer.
+        outputs = ask()
+    return outputs, zeros(outputs)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,31 +230,30 @@ class Problem:
             flat: float32 `(batch, pixels)`.
             vectorized: whether to take the k gradients at once, or one by one.
         """
-        try:
-            scores, values, gradients = self._jacobian(
-                objectives, flat, vectorized
-            )
-        except LookupError:
+
+        def ask():
             scores = self.scores(flat)
-            values = objectives(scores)
-            zeros = tf.zeros_like(flat)[:, None]
-            gradients = tf.repeat(zeros, values.shape[1], 1)
+            return scores, objectives(scores)
+
+        def differentiate(tape, outputs):
+            _, values = outputs
+            token = passes_at_once.set(values.shape[1] if vectorized else 1)
+            try:
+                return tape.batch_jacobian(
+                    values,
+                    flat,
+                    unconnected_gradients=tf.UnconnectedGradients.ZERO,
+                    experimental_use_pfor=vectorized,
+                )
+            finally:
+                passes_at_once.reset(token)
+
+        def zeros(outputs):
+            _, values = outputs
+            return tf.repeat(tf.zeros_like(flat)[:, None], values.shape[1], 1)
+
+        (scores, values), gradients = _differentiated(
+            ask, flat, differentiate, zeros
+        )
         finite = tf.math.is_finite(gradients)
         return scores, values, tf.where(finite, gradients, 0.0)
-
-    def _jacobian(self, objectives, flat, vectorized):
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(flat)
-            scores = self.scores(flat)
-            values = objectives(scores)
-        token = passes_at_once.set(values.shape[1] if vectorized else 1)
-        try:
-            gradients = tape.batch_jacobian(
-                values,
-                flat,
-                unconnected_gradients=tf.UnconnectedGradients.ZERO,
-                experimental_use_pfor=vectorized,
-            )
-        finally:
-            passes_at_once.reset(token)
-        return scores, values, gradients

@@ -278,7 +278,12 @@ def fill(
         floor = row["forwards"] * forward + row["backwards"] * backward
         row["model_share"] = floor / row["native_seconds"]
         # With what another run may have added in the meantime.
-        rows = [*_rows(output), {**row, "weights_digest": weights_digest}]
+        others = [
+            other
+            for other in _rows(output)
+            if (other["attack"], other["batch_size"]) != (name, batch_size)
+        ]
+        rows = [*others, {**row, "weights_digest": weights_digest}]
         output.parent.mkdir(parents=True, exist_ok=True)
         scratch = output.with_suffix(f".{os.getpid()}.tmp")
         scratch.write_text(json.dumps(rows, indent=1) + "\n")

@@ -19,6 +19,8 @@ from dim_tf.models.foreign import Reading
 
 # By which probabilities may not add up to 1: those of 16 bits are coarse.
 _SUM_TOLERANCE = 1e-2
+# Images that a model is asked about twice, by themselves the second time.
+_ASKED_AGAIN = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,9 +156,9 @@ def check(model: keras.Model, examples: data.Examples) -> float:
     _check_probabilities(model, examples)
     _check_finite(model.name, scores, examples.rows)
     # Without the others, which must not matter.
-    half = slice(-(-len(scores) // 2))
-    again = metrics.outputs(model, examples.images[half], "scores")
-    _check_repeatable(model.name, scores[half], again)
+    few = slice(min(_ASKED_AGAIN, -(-len(scores) // 2)))
+    again = metrics.outputs(model, examples.images[few], "scores")
+    _check_repeatable(model.name, scores[few], again)
     sums = scores.sum(axis=1)
     if (scores >= 0).all() and (np.abs(sums - 1) < _SUM_TOLERANCE).all():
         raise ValueError(
@@ -197,11 +199,12 @@ def _check_finite(name, scores, rows):
 
 def _check_repeatable(name, scores, again):
     # Accelerators add up in any order, so that the last bits differ; what is
-    # drawn at random moves scores by far more.
-    limit = 1e-3 * np.abs(scores).max()
-    apart = np.abs(scores - again).max(axis=1)
+    # drawn at random moves scores by far more. Those of the best two classes
+    # say how large scores are, as one that is masked out may be any number.
+    limit = 1e-3 * np.abs(np.sort(scores, axis=1)[:, -2:]).max()
+    apart = np.abs(scores - again)
     # Not finite is not the same either.
-    moved = ~(apart <= limit)
+    moved = ~(apart <= limit + 1e-6 * np.abs(scores)).all(axis=1)
     if moved.any():
         raise ValueError(
             f"the model {name!r} gives other scores when it is asked again, "

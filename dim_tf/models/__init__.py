@@ -214,13 +214,14 @@ def search_view(model: keras.Model, settings: Mapping[str, int]) -> keras.Model:
 def find(name_or_path: str | pathlib.Path) -> pathlib.Path:
     """The folder of a trained model, given as a name or as that folder.
 
-    A name of `MODELS` is never a folder, wherever one is; `./dim` is.
+    A name of `MODELS` is the model's, also where a folder has it; the text
+    `./dim` is that folder.
 
     Raises:
         ValueError: neither a folder nor a known name.
         FileNotFoundError: a known name that has not been trained.
     """
-    if name_or_path not in MODELS:
+    if str(name_or_path) not in MODELS:
         folder = pathlib.Path(name_or_path)
         if folder.is_dir():
             return folder

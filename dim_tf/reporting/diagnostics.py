@@ -52,7 +52,7 @@ def diagnostics(
         groups.setdefault((cell.model, cell.norm), []).append(cell)
     for (model, norm), members in groups.items():
         epsilon = reach.get((model, norm), np.inf)
-        found += _survivors(model, norm, members, epsilon)
+        found += _survivors(model, norm, members, epsilon, limits[norm])
         found += _blind_attacks(model, norm, members)
     return sorted(found, key=lambda pair: pair[0])  # alarms first
 
@@ -201,27 +201,27 @@ def _reach(records) -> dict[tuple[str, str], float]:
     }
 
 
-def _survivors(model, norm, members, epsilon):
-    """At an unbounded epsilon no model is robust."""
+def _survivors(model, norm, members, epsilon, limit):
+    """Far enough from its images no model is robust."""
     overall = statistics.closest(members, "all")
     if not len(overall.samples):
         return
     left = np.isinf(overall.distances).mean()
+    where = "at any distance" if np.isinf(epsilon) else f"within {epsilon:.3g}"
     survive = (
-        f"{left:.0%} of the samples of {model} survive every {norm} attack"
+        f"{left:.0%} of the samples of {model} survive every {norm} attack "
+        f"{where}"
     )
-    if left and np.isinf(epsilon):
+    if left and epsilon <= limit:
         yield (
-            ALARM,
-            f"{survive} at any distance: attacks are missing, or gradients "
-            "are masked.",
+            NOTE,
+            f"{survive}, the largest epsilon that was tried: what is farther "
+            "away is not known, nor is a median there.",
         )
     elif left:
         yield (
-            NOTE,
-            f"{survive} within {epsilon:.3g}, the largest epsilon that was "
-            "tried: of what is farther away nothing is known, nor is a median "
-            "there.",
+            ALARM,
+            f"{survive}: attacks are missing, or gradients are masked.",
         )
 
 
