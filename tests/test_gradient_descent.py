@@ -205,6 +205,24 @@ def test_every_loss_leads_to_adversarials(loss, net, model):
 
 
 @pytest.mark.parametrize("norm", NORM_NAMES)
+@pytest.mark.parametrize("factor", [1.0, 30.0])
+def test_along_the_cross_entropy_steps_are_foolbox_s(norm, factor, net):
+    """With scores so large that it is flat, too."""
+    call = foolbox_model(lambda images: factor * net(images)), net.images
+    steps = [
+        attack(*call, net.labels, epsilons=EPSILONS[norm])[1]
+        for attack in (
+            attack_class(norm, KINDS[1], foolbox.attacks)(),
+            attack_class(norm, KINDS[1])(loss="cross_entropy"),
+            attack_class(norm, KINDS[1])(),
+        )
+    ]
+    np.testing.assert_allclose(steps[1], steps[0], atol=1e-6)
+    away = np.abs(steps[2] - steps[0]).max()
+    assert (away < 1e-4) == (factor == 1.0)
+
+
+@pytest.mark.parametrize("norm", NORM_NAMES)
 def test_random_starts_follow_the_seed(norm, net, model):
     attack = attack_class(norm, KINDS[2])
     call = model, net.images, net.labels
