@@ -11,15 +11,24 @@ def others(scores, labels) -> np.ndarray:
     return np.where(own, -np.inf, scores)
 
 
-def lead(scores, labels) -> np.ndarray:
-    """How far the best other class is ahead of the label: positive if fooled.
+def contenders(scores, labels) -> tuple[np.ndarray, np.ndarray]:
+    """The labels' scores and the best other ones, both `(n,)`.
 
     Args:
         scores: float32 `(n, classes)`.
         labels: int64 `(n,)`.
     """
     own = np.take_along_axis(scores, np.reshape(labels, (-1, 1)), 1)[:, 0]
-    return others(scores, labels).max(axis=1) - own
+    return own, others(scores, labels).max(axis=1)
+
+
+def lead(scores, labels) -> np.ndarray:
+    """How far the best other class is ahead of the label: positive if fooled.
+
+    Arguments as of `contenders`.
+    """
+    own, best_other = contenders(scores, labels)
+    return best_other - own
 
 
 class MarginMisclassification(foolbox.criteria.Misclassification):

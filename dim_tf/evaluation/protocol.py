@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from dim_tf import data
 from dim_tf import metrics
+from dim_tf.attacks.criteria import contenders
 from dim_tf.attacks.criteria import lead
 from dim_tf.attacks.criteria import others
 from dim_tf.evaluation import thresholds
@@ -150,9 +151,8 @@ def doubtful_lead(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
         scores: float32 `(n, classes)`.
         labels: int64 `(n,)`.
     """
-    own = np.take_along_axis(scores, np.reshape(labels, (-1, 1)), 1)[:, 0]
-    best = others(scores, labels).max(axis=1)
-    return _LEAD * np.maximum(np.abs(own), np.abs(best))
+    own, best_other = contenders(scores, labels)
+    return _LEAD * np.maximum(np.abs(own), np.abs(best_other))
 
 
 def _fooled(model, images, labels) -> tuple[np.ndarray, np.ndarray]:
