@@ -1,12 +1,11 @@
 """What is measured on a model: accuracy, margins, latents."""
 
-import functools
-
 import keras
 import numpy as np
 import tensorflow as tf
 
 from dim_tf import data
+from dim_tf.caching import kept_with_model
 
 _BATCH_SIZE = 1_000
 
@@ -33,7 +32,7 @@ def outputs(model: keras.Model, images, name: str | None = None) -> np.ndarray:
     )
 
 
-@functools.lru_cache(maxsize=16)  # a model is measured after every epoch
+@kept_with_model  # which is measured after every epoch
 def _compiled(model, name, shape):
     def call(images):
         result = model(images, training=False)

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from dim_tf.attacks.problem import Problem
+from dim_tf.caching import kept_with_model
 
 Rows = dict[str, Any]
 # Fewer rows than this cost a model about as much as this many.
@@ -81,25 +82,6 @@ class Graphs:
             margins=rows.get("margins"),
         )
         return self.steps[step](problem, rows)
-
-
-def kept_with_model(function: Callable) -> Callable:
-    """Remembers what a function makes of a model, as long as that is there.
-
-    A cache beside the models would keep them, with their weights, from being
-    freed. In the model, it is freed with it, and with copies that share it.
-
-    Args:
-        function: of a model, and of anything else that has a hash.
-    """
-    place = f"_{function.__module__}.{function.__qualname__}"
-
-    @functools.wraps(function)
-    def remembered(model, *others):
-        cache = functools.lru_cache(maxsize=128)(function)
-        return vars(model).setdefault(place, cache)(model, *others)
-
-    return remembered
 
 
 @kept_with_model

@@ -4,8 +4,8 @@ import numpy as np
 import tensorflow as tf
 
 from dim_tf.attacks.graphs import Graphs
-from dim_tf.attacks.graphs import kept_with_model
 from dim_tf.attacks.norms import NORMS
+from dim_tf.caching import kept_with_model
 
 
 def judge(problem, norm: str, candidates, epsilon):

@@ -1,7 +1,6 @@
 """Toward what a generative model itself draws of another class."""
 
 import dataclasses
-import functools
 from collections.abc import Callable
 
 import keras
@@ -12,6 +11,7 @@ from dim_tf.attacks.adaptor import frozen
 from dim_tf.attacks.flexible import Flexible
 from dim_tf.attacks.norms import NORMS
 from dim_tf.attacks.starting_points import earliest
+from dim_tf.caching import kept_with_model
 
 
 @frozen
@@ -90,6 +90,6 @@ class LatentDescentAttack(Flexible):
         return tf.math.top_k(others, tries).indices
 
 
-@functools.lru_cache(maxsize=16)  # equal attacks share their graphs
+@kept_with_model  # equal attacks share their graphs
 def _explainer(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, model.output["reconstructions"])

@@ -11,6 +11,7 @@ import tensorflow as tf
 from dim_tf.attacks import graphs
 from dim_tf.attacks.criteria import MarginMisclassification
 from dim_tf.attacks.graphs import Rows
+from dim_tf.caching import kept_with_model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +123,7 @@ def _as_epsilon(epsilon) -> float | None:
     return number
 
 
-@graphs.kept_with_model
+@kept_with_model
 def num_classes(model, shape: tuple[int, ...]) -> int:
     """Number of scores that a model gives to an image.
 

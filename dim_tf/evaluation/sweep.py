@@ -1,7 +1,6 @@
 """Attacks the samples of a shard, and keeps a record of every one."""
 
 import dataclasses
-import functools
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from dim_tf import data
 from dim_tf import metrics
 from dim_tf import models
+from dim_tf.caching import kept_with_model
 from dim_tf.evaluation import counting
 from dim_tf.evaluation import gradients
 from dim_tf.evaluation import results
@@ -166,7 +166,7 @@ def _attack(cell, model, examples, jit_compile) -> dict[str, Any]:
     }
 
 
-@functools.lru_cache(maxsize=4)  # compiled attacks stay with their model
+@kept_with_model  # attacks compile for what it returns
 def _counted(model: keras.Model):
     counter = counting.Counter()
     return counter, counter.wrap(models.classifier(model))

@@ -8,12 +8,12 @@ neural network model on MNIST" (ICLR 2019), section 3 and its appendix.
 """
 
 import dataclasses
-import functools
 
 import keras
 
 from dim_tf import config
 from dim_tf import layers
+from dim_tf.caching import kept_with_model
 from dim_tf.data import IMAGE_SHAPE
 from dim_tf.data import NUM_CLASSES
 from dim_tf.models import latent_search
@@ -98,7 +98,7 @@ def build(sizes: AbsConfig) -> keras.Model:
     return keras.Model(images, outputs, name="abs")
 
 
-@functools.lru_cache(maxsize=8)  # as attacks compile for a model
+@kept_with_model  # as attacks compile for a model
 def search_view(model: keras.Model, **settings: int) -> keras.Model:
     """ABS with a `TangentSearch` in place of its search, and the same weights.
 

@@ -18,7 +18,7 @@ import tensorflow as tf
 from dim_tf import attacks
 from dim_tf import digits
 from dim_tf.attacks.adaptor import FixedEpsilon
-from dim_tf.attacks.graphs import kept_with_model
+from dim_tf.caching import kept_with_model
 from dim_tf.serving import tensors
 from dim_tf.serving.errors import RequestError
 from dim_tf.serving.http import answer

@@ -1,0 +1,51 @@
+"""A model is remembered as long as somebody has it, and no longer."""
+
+import gc
+import weakref
+
+import keras
+import numpy as np
+import pytest
+
+from dim_tf import attacks
+from dim_tf import data
+from dim_tf import metrics
+from dim_tf import models
+from dim_tf.attacks import suite
+from dim_tf.evaluation import planning
+from dim_tf.evaluation import sweep
+from dim_tf.models import analysis_by_synthesis
+
+LITTLE = analysis_by_synthesis.AbsConfig(
+    abs_latent_units=2, abs_width=0.1, abs_samples=5, abs_steps=1
+)
+
+
+def measured(model, examples):
+    metrics.accuracy(model, examples)
+
+
+def swept(model, examples):
+    spec = suite.PAPER["l2_add_gauss"]
+    view = {"samples": 3, "steps": 1}
+    cell = planning.Cell("abs", "", "", "paper", spec, 0, view)
+    sweep.records(cell, model, examples, jit_compile=False)
+
+
+def explained(model, examples):
+    del examples
+    attacks.LatentDescentAttack().for_model(model)
+
+
+@pytest.mark.parametrize("use", [measured, swept, explained])
+def test_a_model_that_was_used_can_go(use, generator):
+    keras.utils.set_random_seed(0)
+    model = models.build("abs", LITTLE)
+    images = generator.uniform(size=(3, *data.IMAGE_SHAPE)).astype(np.float32)
+    labels = metrics.predictions(model, images)
+    use(model, data.Examples(images, labels, np.arange(3)))
+    used = weakref.ref(model)
+    del model
+    keras.backend.clear_session()  # Keras' own list of what it has made
+    gc.collect()
+    assert used() is None
