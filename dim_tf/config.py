@@ -27,6 +27,7 @@ def setting(
     minimum: float | None = None,
     maximum: float | None = None,
     choices: Iterable[str] | None = None,
+    in_weights: bool = True,
 ) -> Any:
     """A dataclass field that is also a flag.
 
@@ -35,12 +36,15 @@ def setting(
         help_text: what `--help` prints; names the unit.
         minimum, maximum: inclusive range of a number.
         choices: the valid strings.
+        in_weights: whether other values, of a model's setting, give it other
+            weights.
     """
     metadata = {
         "help": help_text,
         "minimum": minimum,
         "maximum": maximum,
         "choices": tuple(choices) if choices else None,
+        "in_weights": in_weights,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -48,6 +52,26 @@ def setting(
 def settings_of(cls: Any) -> list[dataclasses.Field]:
     """The fields of a dataclass that were made by `setting`."""
     return [field for field in dataclasses.fields(cls) if field.metadata]
+
+
+def beside_weights(cls: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values, but defaults, of settings that do not show in weights.
+
+    Args:
+        cls: a settings dataclass.
+        values: of its settings, by name, as a card has them.
+    """
+    return {
+        field.name: values[field.name]
+        for field in settings_of(cls)
+        if not field.metadata["in_weights"]
+        and values.get(field.name, field.default) != field.default
+    }
+
+
+def listed(text: str) -> list[str]:
+    """The parts of a comma-separated text, without spaces around them."""
+    return [part for each in text.split(",") if (part := each.strip())]
 
 
 def validate(settings: Any) -> None:

@@ -222,6 +222,7 @@ def _cells(target, settings, dataset) -> list[planning.Cell]:
             seed=settings.seed,
             search_view=target.search_view,
             refined=settings.refine,
+            settings=target.settings,
         )
         for spec in settings.attacks
     ]

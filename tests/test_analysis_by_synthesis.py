@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import shutil
 
 import numpy as np
 import pytest
@@ -15,7 +16,9 @@ from dim_tf.attacks import suite
 from dim_tf.benchmarking import synthesis
 from dim_tf.evaluation import planning
 from dim_tf.evaluation import sweep
+from dim_tf.evaluation import targets
 from dim_tf.models import analysis_by_synthesis
+from dim_tf.models import saving
 from dim_tf.training import analysis_by_synthesis as recipes
 
 SIZES = analysis_by_synthesis.AbsConfig(
@@ -137,6 +140,25 @@ def test_search_view_shares_all_but_its_search(small, images):
         view(images)["encoded"], small(images)["encoded"]
     )
     assert analysis_by_synthesis.search_view(small, samples=7, steps=2) is view
+
+
+def test_records_of_another_search_are_others(tmp_path):
+    """Of the same weights, as training does not search."""
+    folder = tmp_path / "abs"
+    shutil.copytree(models.find("abs"), folder)
+    card = saving.read_card(folder)
+    assert targets.find(str(folder)).settings == {}
+    card["settings"]["sizes"]["abs_steps"] = 7
+    saving.write(folder, card, None)
+    spec = suite.PAPER["l2_add_gauss"]
+    made_with = [
+        planning.Cell(
+            "abs", "", "", "paper", spec, 0, settings=target.settings
+        ).fingerprint
+        for target in (targets.find("abs"), targets.find(str(folder)))
+    ]
+    assert made_with[0]["settings"] is None
+    assert made_with[1]["settings"] == {"abs_steps": 7}
 
 
 def test_attacks_search_on_the_view_and_the_model_judges(small, images):

@@ -50,7 +50,8 @@ def test_what_is_written_is_read(tmp_path):
         table["adversarial"].to_pylist(), np.full((5, 4), np.float32(0.1))
     )
     few = results.read(tmp_path, ["sample"])
-    assert few.column_names == ["sample", "dataset", "largest_epsilon"]
+    added = ("dataset", "weights_digest", "largest_epsilon")
+    assert few.column_names == ["sample", *added]
     assert few["dataset"].to_pylist() == ["mnist"] * 5
 
 

@@ -47,8 +47,7 @@ class Fragile(Minimization):
         }
 
 
-@pytest.fixture(scope="module")
-def subject():
+def linear_subject():
     """A linear model and images of all classes, one of them misclassified."""
     generator = np.random.default_rng(0)
     inputs = keras.Input(data.IMAGE_SHAPE)
@@ -64,6 +63,11 @@ def subject():
     labels = np.argmax(images.reshape(COUNT, -1) @ weights, 1)
     labels[3] = (labels[3] + 1) % CLASSES
     return sweep.Subject(model, data.Examples(images, labels, np.arange(COUNT)))
+
+
+@pytest.fixture(scope="module")
+def subject():
+    return linear_subject()
 
 
 def cell(attack, name="an_attack", **changes):

@@ -1,7 +1,8 @@
 """Who attacks: this process, or the workers of a Ray cluster.
 
 Either way the Parquet files are the truth: a job whose file is there is done,
-whoever wrote it, and one whose file is not there is not.
+whoever wrote it, if with the same settings, and one whose file is not there is
+not.
 """
 
 import dataclasses
@@ -14,6 +15,7 @@ import tensorflow as tf
 
 from dim_tf import data
 from dim_tf.evaluation import planning
+from dim_tf.evaluation import results
 from dim_tf.evaluation import sweep
 from dim_tf.evaluation import targets
 
@@ -87,6 +89,7 @@ class Worker:
 
         Raises:
             OSError: they cannot be written.
+            ValueError: others were, in the meantime, with other settings.
         """
         subject, accuracy, failure = self._load(job.target)
         if failure:
@@ -96,7 +99,9 @@ class Worker:
         except ValueError as error:
             return Done(job, accuracy, unsuited=str(error))
         # A worker may have died between the writing and the telling.
-        if job.shard.path.exists():
+        shard = job.shard
+        if shard.path.exists():
+            results.check_fingerprint(shard.path, shard.cell.fingerprint)
             return Done(job, accuracy)
         jit_compile = targets.jit_compile(self._xla, subject.model)
         broken = sweep.run_shard(job.shard, subject, jit_compile=jit_compile)
@@ -132,7 +137,8 @@ def on_ray(
     A worker that dies is started again, and its job with it.
 
     Raises:
-        ValueError: Ray is not installed, or the cluster is too small.
+        ValueError: Ray is not installed, the cluster is too small, or as
+            `Worker.run`.
         OSError: a worker cannot write its records.
         ConnectionError: no cluster at the address, or no workers left.
     """

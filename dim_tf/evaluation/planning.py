@@ -10,6 +10,7 @@ import pathlib
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -37,6 +38,8 @@ class Cell:
         search_view: of the model, which the attack searches on; empty: the
             model itself.
         refined: whether `REFINEMENT` follows the attack.
+        settings: of the model, those that its weights do not tell and that are
+            not the defaults.
     """
 
     model: str
@@ -47,13 +50,22 @@ class Cell:
     seed: int
     search_view: Mapping[str, int] = dataclasses.field(default_factory=dict)
     refined: bool = False
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def of_model(self) -> results.Fingerprint:
+        """What all records of a model have in common."""
+        return {
+            "weights_digest": self.weights_digest,
+            "dataset": self.dataset,
+            "settings": dict(self.settings) or None,
+        }
 
     @property
     def fingerprint(self) -> results.Fingerprint:
         """What a shard's records depend on."""
         return {
-            "weights_digest": self.weights_digest,
-            "dataset": self.dataset,
+            **self.of_model,
             "attack": repr(self.spec.attack),
             "repeats": self.spec.repeats,
             "epsilons": list(self.spec.epsilons),
@@ -118,9 +130,16 @@ def plan(
 
     Raises:
         ValueError: a shard that is there is damaged or was made with something
-            else; names both.
+            else, or one of another attack with another model of that name;
+            names both.
     """
     missing = []
+    cells = list(cells)
+    # A minimum over attacks on two models would be of neither.
+    models = {cell.model: cell.of_model for cell in cells}
+    for model, made_of in models.items():
+        for path in sorted((folder / model).glob("*/*.parquet")):
+            results.check_fingerprint(path, made_of)
     for cell in cells:
         place = folder / cell.model / cell.spec.name
         done: set[int] = set()
@@ -162,11 +181,16 @@ def seconds_per_sample(
     own = folder / model / attack
     others = sorted(folder.glob(f"*/{attack}"))
     for places in ([own], others):
-        seconds = [
-            results.read(place, ["seconds"])["seconds"].to_numpy()
-            for place in places
-            if any(results.shards(place))
-        ]
+        seconds = list(filter(len, map(_seconds, places)))
         if seconds:
             return float(np.concatenate(seconds).mean())
     return None
+
+
+def _seconds(place: pathlib.Path) -> np.ndarray:
+    if not any(results.shards(place)):
+        return np.empty(0)
+    try:
+        return results.read(place, ["seconds"])["seconds"].to_numpy()
+    except ValueError:  # damaged: whoever needs that file will say so
+        return np.empty(0)

@@ -54,11 +54,12 @@ SCHEMA = pa.schema(
         ("adversarial", pa.list_(pa.float32())),
     ]
 )
-# In the metadata of a file, columns of what is read: the images' data set, and
-# the largest epsilon that an attack was given.
+# In the metadata of a file, columns of what is read: the images' data set, the
+# model's weights, and the largest epsilon that an attack was given.
 DATASET = pa.field("dataset", pa.string())
+WEIGHTS = pa.field("weights_digest", pa.string())
 LARGEST_EPSILON = pa.field("largest_epsilon", pa.float64())
-READ_SCHEMA = pa.schema([*SCHEMA, DATASET, LARGEST_EPSILON])
+READ_SCHEMA = pa.schema([*SCHEMA, DATASET, WEIGHTS, LARGEST_EPSILON])
 # What it costs to make a record is the one thing a second run may change.
 COSTS = ("forwards", "backwards", "seconds")
 PROBE = "probe"
@@ -151,12 +152,13 @@ def read(folder: pathlib.Path, columns=None) -> pa.Table:
         columns: names of the columns to read; None: all.
 
     Returns:
-        The columns, and those of `DATASET` and `LARGEST_EPSILON`, null where
-        a file does not say it.
+        The columns, and those of `DATASET`, `WEIGHTS` and `LARGEST_EPSILON`,
+        null where a file does not say it.
 
     Raises:
         FileNotFoundError: no records there.
-        ValueError: a damaged file.
+        ValueError: a file that is damaged or holds no records, or more than
+            one folder of results.
     """
     paths = sorted(folder.rglob("*.parquet"))
     if not paths:
@@ -164,15 +166,28 @@ def read(folder: pathlib.Path, columns=None) -> pa.Table:
             f"no records (*.parquet) below {folder}; make some with `python "
             "-m dim_tf.evaluate`"
         )
+    places = sorted({str(path.resolve().parents[2]) for path in paths})
+    if len(places) > 1:
+        raise ValueError(
+            f"{folder} holds several folders of results, such as {places[0]} "
+            f"and {places[1]}, whose records are not to be mixed; name one"
+        )
 
     def table(path):
         with pq.ParquetFile(path) as file:
+            lacking = set(columns or SCHEMA.names) - {*file.schema_arrow.names}
+            if lacking:
+                raise ValueError(
+                    f"{path} holds no records of attacks: it has no columns "
+                    f"{', '.join(sorted(lacking))}; move it elsewhere"
+                )
             own = file.read(columns)
         made_with = _fingerprint(own.schema)
         # None where the attack is to minimize the distance.
         epsilons = filter(None, made_with.get("epsilons", ()))
         for field, value in (
             (DATASET, made_with.get(DATASET.name)),
+            (WEIGHTS, made_with.get(WEIGHTS.name)),
             (LARGEST_EPSILON, max(epsilons, default=None)),
         ):
             repeated = pa.array([value] * len(own), field.type)
@@ -238,6 +253,6 @@ def _opened(function, path):
             raise
         reason = str(error).splitlines()[0]
         raise ValueError(
-            f"{path} is damaged ({reason}); delete it, and the same command "
-            "makes it again"
+            f"{path} is damaged ({reason}); delete it, and `python -m "
+            "dim_tf.evaluate` with the settings of before makes it again"
         ) from error

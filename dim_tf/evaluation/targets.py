@@ -5,10 +5,12 @@ import functools
 import pathlib
 from collections.abc import Callable
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
 
+from dim_tf import config
 from dim_tf import data
 from dim_tf import metrics
 from dim_tf import models
@@ -33,6 +35,7 @@ class Target:
         load: makes the model, images in [0, 1] -> dict with `scores`.
         search_view: of the model, see `models.Entry`.
         dataset: that it was trained on; empty: a model of others.
+        settings: see `config.beside_weights`.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Target:
     load: Callable[[], keras.Model]
     search_view: Mapping[str, int] = dataclasses.field(default_factory=dict)
     dataset: str = ""
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def find(name_or_path: str, reading: Reading = foreign.PLAIN) -> Target:
@@ -76,9 +80,15 @@ def find(name_or_path: str, reading: Reading = foreign.PLAIN) -> Target:
     folder = models.find(name_or_path).resolve()
     card = saving.read_card(folder)
     load = functools.partial(models.load_outputs, folder)
-    view = models.entry(card["model"]).search_view
-    dataset = card["settings"]["dataset"]
-    return Target(card["model"], card["weights_digest"], load, view, dataset)
+    entry = models.entry(card["model"])
+    return Target(
+        card["model"],
+        card["weights_digest"],
+        load,
+        entry.search_view,
+        card["settings"]["dataset"],
+        config.beside_weights(entry.sizes, card["settings"]["sizes"]),
+    )
 
 
 def find_all(names: str, reading: Reading = foreign.PLAIN) -> list[Target]:

@@ -41,21 +41,34 @@ class AbsConfig:
         1.0, "Factor of all feature maps of the published networks.", minimum=0
     )
     abs_samples: int = config.setting(
-        8_000, "Of the prior, from which the search starts.", minimum=1
+        8_000,
+        "Of the prior, from which the search starts.",
+        minimum=1,
+        in_weights=False,
     )
     abs_steps: int = config.setting(
-        50, "Of Adam, which refines the best sample.", minimum=0
+        50,
+        "Of Adam, which refines the best sample.",
+        minimum=0,
+        in_weights=False,
     )
     abs_step_size: float = config.setting(
-        0.05, "Adam's learning rate in the search.", minimum=0
+        0.05,
+        "Adam's learning rate in the search.",
+        minimum=0,
+        in_weights=False,
     )
     abs_radius: float = config.setting(
-        5.0, "Of the ball that holds the latents.", minimum=0
+        5.0,
+        "Of the ball that holds the latents.",
+        minimum=0,
+        in_weights=False,
     )
     abs_divergence_weight: float = config.setting(
         1.0,
         "Of the latents' divergence from the prior, beside the squared error.",
         minimum=0,
+        in_weights=False,
     )
 
     def __post_init__(self):
