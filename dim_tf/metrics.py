@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from dim_tf import data
 from dim_tf.caching import kept_with_model
+from dim_tf.scores import decided
 
 _BATCH_SIZE = 1_000
 
@@ -43,13 +44,15 @@ def _compiled(model, name, shape):
 
 
 def predictions(model: keras.Model, images) -> np.ndarray:
-    """Predicted classes int64 `(n,)`; -1 where a score is not finite."""
+    """Predicted classes int64 `(n,)`; -1 where scores name none.
+
+    See `scores.decided`.
+    """
     return _classes(outputs(model, images, "scores"))
 
 
 def _classes(scores) -> np.ndarray:
-    finite = np.isfinite(scores).all(axis=1)
-    return np.where(finite, scores.argmax(axis=1), -1)
+    return np.where(decided(scores), scores.argmax(axis=1), -1)
 
 
 def accuracy(model: keras.Model, examples: data.Examples) -> float:

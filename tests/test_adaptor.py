@@ -88,6 +88,48 @@ def test_run_returns_what_the_call_does_before_clipping(net, model):
     np.testing.assert_array_equal(found, raw)
     found = Replace().run(model, *call, early_stop=0.1)
     np.testing.assert_array_equal(found, np.ones_like(found))
+    # As attacks of foolbox ask for starting points.
+    images = eagerpy.astensor(tf.constant(net.images))
+    same = Noise().run(model, images, net.labels, epsilon=0.2)
+    assert isinstance(same, eagerpy.Tensor)
+    np.testing.assert_array_equal(same.raw, raw)
+
+
+def test_runs_of_one_seed_are_not_those_of_another(net, model):
+    call = model, net.images, net.labels
+
+    def draws(seed):
+        checked = Noise(seed=seed).check(*call)
+        seen = []
+
+        class Spy(Noise):
+            def solve(self, samples, epsilons):
+                seen.extend(map(tuple, samples.rows["seeds"].numpy()))
+                return super().solve(samples, epsilons)
+
+        Spy(seed=seed).repeat(3)(*call, epsilons=0.2)
+        assert len(set(seen)) == 3 * len(checked)
+        return set(seen)
+
+    assert not draws(0) & draws(1)
+    # As before there were seeds.
+    assert {seed for seed, _ in draws(0)} == {0, 1, 2}
+
+
+def test_a_rounding_does_not_leave_the_bounds(net):
+    beyond = np.nextafter(np.float32(1), np.float32(2))
+    model = foolbox_model(net)
+    starts = np.ones_like(net.images)
+
+    class Beyond(Replace):
+        def start(self, problem, rows):
+            state = super().start(problem, rows)
+            return {**state, "result": state["result"] * beyond}
+
+    raw, _, _ = Beyond()(
+        model, net.images, net.labels, epsilons=None, starting_points=starts
+    )
+    assert raw.numpy().max() == 1
 
 
 @pytest.mark.parametrize(

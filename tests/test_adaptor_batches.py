@@ -26,7 +26,8 @@ def test_repeat_is_the_best_of_runs_with_other_seeds(net, model):
     epsilons = [0.1, 0.3]
     outcome = Noise(seed=3).repeat(4)(model, *call, epsilons=epsilons)
     runs = [
-        Noise(seed=3 + run)(model, *call, epsilons=epsilons) for run in range(4)
+        Noise(seed=4 * 3 + run)(model, *call, epsilons=epsilons)
+        for run in range(4)
     ]
     assert 0 < np.sum(outcome[2]) < 2 * COUNT
     assert np.sum(outcome[2]) > max(np.sum(run[2]) for run in runs)

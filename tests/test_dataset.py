@@ -1,3 +1,4 @@
+import eagerpy
 import foolbox
 import numpy as np
 import pytest
@@ -79,6 +80,16 @@ def test_images_without_scores_are_not_taken(fed):
     )
     assert not success.numpy().any()
     np.testing.assert_array_equal(adversarials, NET.images)
+
+
+def test_it_is_fed_images_of_any_library_within_the_bounds():
+    attack = DatasetAttack()
+    with pytest.raises(ValueError, match="must be a batch of .* float image"):
+        attack.feed(MODEL, np.zeros((2, 6, 6, 1), np.uint8))
+    with pytest.raises(ValueError, match="must lie within the model's bounds"):
+        attack.feed(MODEL, 255 * NET.images)
+    attack.feed(MODEL, eagerpy.astensor(NET.images))
+    assert len(attack.fed) == 1
 
 
 def test_it_must_be_fed_images_of_the_inputs_size():

@@ -95,6 +95,24 @@ def test_a_target_is_reached_by_the_shortest_way(kind):
 
 
 @KINDS
+def test_a_target_is_reached_past_a_third_class(kind):
+    """That leads wherever the target only leads the label."""
+    weights = np.zeros((PIXELS, 3), np.float32)
+    weights[0], weights[1] = [0.0, 1.0, 1.1], [0.0, 1.0, 0.0]
+
+    def score(images):
+        return tf.reshape(images, (-1, PIXELS)) @ weights + [0.5, 0.0, 0.0]
+
+    images = np.full((1, 6, 6, 1), 0.2, np.float32)
+    criterion = foolbox.criteria.TargetedMisclassification(np.array([1]))
+    _, found, success = kind()(
+        foolbox_model(score), images, criterion, epsilons=None
+    )
+    assert success.numpy().all()
+    assert np.argmax(score(found), 1) == [1]
+
+
+@KINDS
 def test_neighbors_change_nothing(kind):
     changes = check_rows_are_independent(kind())
     for still in (1, 4, 6):

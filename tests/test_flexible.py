@@ -83,8 +83,9 @@ def test_blur_matrices_are_scipy_s_filter(generator):
 
     image = generator.uniform(size=(5, 8))
     for sigma in (0.0, 0.3, 2.0, 8.0):
-        rows = blur.blur_matrices(5, [sigma])[0]
-        columns = blur.blur_matrices(8, [sigma])[0]
+        sigmas = tf.constant([[0.5, sigma]], tf.float64)
+        rows = blur.blur_matrices(5, sigmas, 8.0)[0, 1].numpy()
+        columns = blur.blur_matrices(8, sigmas, 8.0)[0, 1].numpy()
         np.testing.assert_allclose(
             rows @ image @ columns.T,
             scipy.ndimage.gaussian_filter(image, sigma),

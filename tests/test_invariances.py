@@ -76,10 +76,11 @@ def test_wider_bounds_change_nothing_but_the_unit(attack, monkeypatch):
     assert (first != NET.images.numpy()).any()
 
 
+@pytest.mark.parametrize("score", [-1e9, -np.inf])
 @each_attack
-def test_a_class_that_is_masked_out_changes_nothing(attack):
+def test_a_class_that_is_masked_out_changes_nothing(attack, score):
     def masked(images):
-        return tf.pad(NET(images), [[0, 0], [0, 1]], constant_values=-1e9)
+        return tf.pad(NET(images), [[0, 0], [0, 1]], constant_values=score)
 
     first, success = result(attack, NET)
     second, also = result(attack, masked)

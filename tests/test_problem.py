@@ -133,12 +133,15 @@ def test_log_odds_lead_where_the_cross_entropy_does(
         ([1.0, np.nan], None),
         ([np.nan, 1.0], None),
         ([0.0, np.inf], None),
-        ([-np.inf, 1.0], None),
+        ([0.0, -np.inf], False),
+        # Of a class that cannot be.
+        ([-np.inf, 1.0], True),
+        ([-np.inf, -np.inf], None),
     ],
     ids=str,
 )
 def test_is_adversarial(targeted, scores, fooled, images):
-    """Label 0, or target 1; never where a score is not finite."""
+    """Label 0, or target 1; never where scores name no class."""
     problem = problem_of(None, images, [int(targeted)] * 4, targeted)
     hits = problem.is_adversarial(tf.constant([scores] * 4))
     assert list(hits.numpy()) == [bool(fooled)] * 4
@@ -177,6 +180,29 @@ def test_gradient_that_is_not_finite_is_zero_for_its_row(weights, images):
     _, gradients = problem.gradient(problem.margin, problem.images)
     nothing = np.zeros(PIXELS)
     np.testing.assert_allclose(gradients, [weights, nothing, nothing, weights])
+
+
+def test_what_of_a_gradient_is_not_finite_is_zero(weights, images):
+    images[:, 0, :2] = 0.0
+
+    def score(images):
+        return linear(weights, 1.0)(tf.sqrt(images))
+
+    problem = problem_of(score, images, [0] * 4)
+    _, gradients = problem.gradient(problem.margin, problem.images)
+    flat = images.reshape(4, -1)
+    slopes = np.divide(
+        weights, 2 * np.sqrt(flat), out=np.zeros_like(flat), where=flat > 0
+    )
+    np.testing.assert_allclose(gradients, slopes, rtol=1e-4)
+    _, _, jacobian = problem.jacobian(lambda s: s[:, 1:], problem.images, True)
+    np.testing.assert_allclose(jacobian[:, 0], slopes, rtol=1e-4)
+
+
+def test_a_model_without_a_gradient_is_warned_of(images):
+    problem = problem_of(tf.stop_gradient, images, [0] * 4)
+    with pytest.warns(UserWarning, match="no gradient .* is no robustness"):
+        problem.gradient(lambda s: tf.reduce_sum(s, (1, 2, 3)), problem.images)
 
 
 def test_gradient_that_does_not_exist_is_zero(images):

@@ -238,6 +238,26 @@ def test_model_without_scores_is_told(scores_of, images, labels):
         samples.check(model, images[:3], labels[:3])
 
 
+def test_one_score_is_none_for_each_of_two_classes(images, labels):
+    model = foolbox_model(lambda images: images[:, 0, :1, 0])
+    with pytest.raises(ValueError, match="put a zero before it"):
+        samples.check(model, images, 0 * labels)
+
+
+def test_probabilities_are_warned_of(images, labels):
+    inputs = keras.Input(SHAPE)
+    flat = keras.layers.Flatten()(inputs)
+    outputs = keras.layers.Dense(3, "softmax")(flat)
+    model = foolbox_model(keras.Model(inputs, outputs))
+    with pytest.warns(UserWarning, match="ends with a softmax, and attacks"):
+        samples.check(model, images, labels)
+
+
+def test_a_bare_function_is_no_foolbox_model(images, labels):
+    with pytest.raises(ValueError, match="expected a foolbox model, such as"):
+        samples.check(lambda images: images[:, 0, :3, 0], images, labels)
+
+
 @pytest.mark.parametrize(
     ("epsilons", "expected"),
     [

@@ -6,6 +6,13 @@ Who uses foolbox changes an import:
 
     attack = attacks.LinfPGD()
     raw, clipped, success = attack(fmodel, images, labels, epsilons=[0.1, 0.3])
+
+Hyper-parameters are named as there. Of what it has, this lacks: the variants of
+gradient descent that step by Adam, GenAttack and the spatial attack; and the
+parameters `init_attack` (starting points are found by blending with noise, or
+given by `starting_points=`), `tensorboard`, FMN's `starting_points` and
+`binary_search_steps`, HopSkipJump's `stepsize_search` and Pointwise's
+`l2_binary_search`.
 """
 
 from dim_tf.attacks.additive_noise import L2AdditiveGaussianNoiseAttack

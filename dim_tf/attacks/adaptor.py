@@ -7,10 +7,15 @@ An attack is a frozen dataclass of hyper-parameters with pure functions on a
         -> raw adversarials, clipped adversarials, success
 
 NumPy arrays are taken for images and labels as well; adversarials are always
-TensorFlow tensors. Unlike in foolbox, a sample whose scores are not finite or
-whose best two are equal is never adversarial, labels may be of any integer
-dtype, a failing sample fails alone, and attacks that climb the cross-entropy
-there climb the log-odds here, which are not flat where it is.
+TensorFlow tensors. Unlike in foolbox, a sample whose scores name no class (one
+is NaN, the largest infinite, or the best two equal) is never adversarial,
+labels may be of any integer dtype, a failing sample fails alone, and attacks
+that climb the cross-entropy there climb the log-odds here, which are not flat
+where it is.
+
+A model is traced when it is first attacked. Weights that change later are
+followed; what is in plain Python, such as a switch that the model looks at, is
+not: after such a change, wrap the model in a new `foolbox.TensorFlowModel`.
 """
 
 import abc
@@ -21,6 +26,7 @@ from typing import ClassVar
 from typing import Self
 from typing import dataclass_transform
 
+import eagerpy
 import foolbox
 import keras
 import numpy as np
@@ -250,7 +256,7 @@ class FixedEpsilon(Native, foolbox.attacks.base.FixedEpsilonAttack):  # type: ig
 
     def run(self, model, inputs, criterion, *, epsilon, **kwargs):
         checked = self.check(model, inputs, criterion, **kwargs)
-        return _call(self, checked, epsilon)[0]
+        return _restored(inputs, _call(self, checked, epsilon)[0])
 
 
 @frozen
@@ -275,7 +281,8 @@ class Minimization(Native, foolbox.attacks.base.MinimizationAttack):  # type: ig
 
     def solve(self, samples, epsilons):
         state = graphs.run_until_done(self.compiled(samples), samples.rows)
-        result = state["result"]
+        # By a rounding, an answer may have left the bounds.
+        result = tf.clip_by_value(state["result"], *samples.model.bounds)
         clipped, success = judging.judge_samples(
             samples, self.norm, result, epsilons, self.jit_compile
         )
@@ -285,7 +292,7 @@ class Minimization(Native, foolbox.attacks.base.MinimizationAttack):  # type: ig
     def run(self, model, inputs, criterion, *, early_stop=None, **kwargs):
         del early_stop  # foolbox's own attacks do not look at it either
         checked = self.check(model, inputs, criterion, **kwargs)
-        return _call(self, checked, None)[0]
+        return _restored(inputs, _call(self, checked, None)[0])
 
 
 class Repeated(foolbox.attacks.base.Repeated):
@@ -304,7 +311,11 @@ class Repeated(foolbox.attacks.base.Repeated):
         count, pixels = samples.rows["images"].shape
         run = np.repeat(np.arange(self.times), count)
         runs = samples.take(np.tile(np.arange(count), self.times))
-        runs.rows["seeds"] += np.stack([run, 0 * run], 1).astype(np.int32)
+        # No run of one seed is one of another's.
+        first = (self.times - 1) * self.attack.seed
+        runs.rows["seeds"] += np.stack([first + run, 0 * run], 1).astype(
+            np.int32
+        )
         raw, clipped, success = self.attack.solve(runs, epsilons)
         shape = (len(epsilons), self.times, count)
         changes = clipped - runs.rows["images"].numpy()
@@ -316,6 +327,11 @@ class Repeated(foolbox.attacks.base.Repeated):
             for array in (raw, clipped)
         )
         return raw, clipped, np.isfinite(sizes).any(axis=1)
+
+
+def _restored(inputs, raw):
+    """Answers of the kind that attacks of foolbox take from each other."""
+    return eagerpy.astensor(raw) if isinstance(inputs, eagerpy.Tensor) else raw
 
 
 def _call(attack, samples, epsilons, runs=1):

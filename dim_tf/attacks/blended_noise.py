@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from dim_tf.attacks import adaptor
+from dim_tf.attacks import checks
 from dim_tf.attacks import splitmix
 from dim_tf.attacks.adaptor import frozen
 from dim_tf.attacks.flexible import CHUNKS_PER_ADVANCE
@@ -25,10 +26,8 @@ class LinearSearchBlendedUniformNoiseAttack(LinearSearch):
     directions: int = 1000
 
     def __post_init__(self):
-        if self.directions < 1:
-            raise ValueError(
-                f"directions must be at least 1, got {self.directions}"
-            )
+        super().__post_init__()
+        checks.at_least("directions", self.directions, 1)
 
     @property
     def length(self):

@@ -15,6 +15,7 @@ from dim_tf.attacks import trust_region
 from dim_tf.attacks.adaptor import Minimization
 from dim_tf.attacks.adaptor import frozen
 from dim_tf.attacks.norms import NORMS
+from dim_tf.attacks.problem import decided
 from dim_tf.attacks.starting_points import find_starting_points
 
 _STATE = ("active", "result", "current", "normal", "step")
@@ -113,8 +114,8 @@ class BrendelBethge(Minimization):
         """One step of every row that is active."""
         current, result = state["current"], state["result"]
         scores, gradients = problem.gradient(problem.margin, current)
-        # Where the scores are not finite there is no way on but back.
-        known = tf.reduce_all(tf.math.is_finite(scores), 1, keepdims=True)
+        # Where the scores say nothing there is no way on but back.
+        known = decided(scores)[:, None]
         of_class, best_other = problem.contenders(scores)
         larger = tf.maximum(tf.abs(of_class), tf.abs(best_other))
         clearance = self.clearance * larger[:, None]

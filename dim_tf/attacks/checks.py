@@ -11,6 +11,12 @@ def one_of(name: str, value, known: Iterable[str]) -> None:
         )
 
 
+def positive(name: str, value) -> None:
+    """Raises ValueError unless a number is above zero."""
+    if not value > 0:
+        raise ValueError(f"{name} must be above 0, got {value!r}")
+
+
 def at_least(name: str, value, smallest: float) -> None:
     """Raises ValueError unless a number is large enough."""
     if not value >= smallest:

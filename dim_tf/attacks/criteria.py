@@ -3,32 +3,9 @@
 import eagerpy
 import foolbox
 import numpy as np
+import tensorflow as tf
 
-
-def others(scores, labels) -> np.ndarray:
-    """Scores but those of the labels, which are minus infinity."""
-    own = np.arange(scores.shape[1]) == np.reshape(labels, (-1, 1))
-    return np.where(own, -np.inf, scores)
-
-
-def contenders(scores, labels) -> tuple[np.ndarray, np.ndarray]:
-    """The labels' scores and the best other ones, both `(n,)`.
-
-    Args:
-        scores: float32 `(n, classes)`.
-        labels: int64 `(n,)`.
-    """
-    own = np.take_along_axis(scores, np.reshape(labels, (-1, 1)), 1)[:, 0]
-    return own, others(scores, labels).max(axis=1)
-
-
-def lead(scores, labels) -> np.ndarray:
-    """How far the best other class is ahead of the label: positive if fooled.
-
-    Arguments as of `contenders`.
-    """
-    own, best_other = contenders(scores, labels)
-    return best_other - own
+from dim_tf.scores import lead
 
 
 class MarginMisclassification(foolbox.criteria.Misclassification):
@@ -46,6 +23,8 @@ class MarginMisclassification(foolbox.criteria.Misclassification):
     """
 
     def __init__(self, labels, margins):
+        if not isinstance(labels, eagerpy.Tensor | tf.Tensor):
+            labels = np.asarray(labels)
         super().__init__(labels)
         self.margins = np.asarray(margins, np.float32)
         if self.margins.shape != (len(labels),):

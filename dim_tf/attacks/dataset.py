@@ -8,6 +8,8 @@ import tensorflow as tf
 from dim_tf.attacks.adaptor import frozen
 from dim_tf.attacks.flexible import Flexible
 from dim_tf.attacks.norms import NORMS
+from dim_tf.attacks.samples import as_images
+from dim_tf.scores import decided
 
 
 @frozen
@@ -32,9 +34,13 @@ class DatasetAttack(Flexible):
 
         Args:
             model: foolbox model; its scores decide what is proposed.
-            inputs: float32 `(count, ...)`, few enough for one model call.
+            inputs: float `(count, ...)` within the model's bounds, few enough
+                for one model call.
+
+        Raises:
+            ValueError: they are not.
         """
-        images = np.asarray(inputs, np.float32)
+        images = as_images(inputs, model, "inputs")
         scores = np.asarray(model(tf.constant(images)), np.float32)
         self.fed.append((images.reshape(len(images), -1), scores))
 
@@ -49,8 +55,8 @@ class DatasetAttack(Flexible):
                 f"fed images have {images.shape[1]} values each, the inputs "
                 f"{samples.rows['images'].shape[1]}"
             )
-        finite = np.isfinite(scores).all(1)
-        images, predictions = images[finite], scores[finite].argmax(1)
+        known = decided(scores)
+        images, predictions = images[known], scores[known].argmax(1)
         starts = samples.rows["images"].numpy()
         for row, clean in enumerate(starts.copy()):
             hit = predictions == samples.rows["classes"][row].numpy()

@@ -55,6 +55,7 @@ class DDNAttack(Minimization):
 
     def __post_init__(self):
         checks.at_least("steps", self.steps, 1)
+        checks.positive("init_epsilon", self.init_epsilon)
         checks.one_of("schedule", self.schedule, _SCHEDULES)
         checks.one_of("loss", self.loss, LOSSES)
 

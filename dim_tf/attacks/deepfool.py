@@ -27,8 +27,9 @@ class DeepFool(Walk):
     """Steps to the nearest boundary of the linearized model until one is past.
 
     foolbox asks the model once for every class; here all gradients of a step
-    share one forward pass. A targeted walk heads for its class alone, where
-    foolbox heads for the nearest until it happens to be the right one.
+    share one forward pass. A targeted walk steps to where its class leads
+    whichever does, while foolbox's heads for the nearest of all until it
+    happens to be the right one.
 
     Attributes:
         candidates: how many of the classes that the model finds most likely
@@ -54,20 +55,16 @@ class DeepFool(Walk):
         scores = problem.scores(problem.images)
         count = scores.shape[-1]
         order = tf.math.top_k(scores, min(self.candidates or count, count))
-        order = order.indices
-        if problem.targeted:
-            target = tf.cast(problem.classes, order.dtype)
-            order = tf.stack([order[:, 0], target], 1)
         return {
             **super().start(problem, rows),
-            "order": order,
+            "order": order.indices,
             "perturbation": tf.zeros_like(problem.images),
         }
 
     def step(self, problem, state):
         flat = state["result"]
-        scores, lacks, gradients = self._slopes(problem, flat, state["order"])
-        distances = tf.abs(lacks[..., None]) / (
+        scores, leads, gradients = self._slopes(problem, flat, state["order"])
+        distances = tf.abs(leads[..., None]) / (
             _DUAL_SIZE[self.norm](gradients) + _FLOOR / problem.range
         )
         nearest = tf.argmin(distances[..., 0], 1)
@@ -85,16 +82,21 @@ class DeepFool(Walk):
         }
 
     def _slopes(self, problem, flat, order):
-        """Scores, what other classes lack to the first, and its gradients."""
+        """Scores, what classes to step to lead by, and its gradients.
 
-        def lacks(scores):
+        Those are the target, or all others in their order at the image.
+        """
+
+        def leads(scores):
+            if problem.targeted:
+                return problem.margin(scores)[:, None]
             if self.loss == "crossentropy":
                 scores = tf.nn.log_softmax(scores)
             values = tf.gather(scores, order, batch_dims=1)
             return values[:, 1:] - values[:, :1]
 
         # XLA cannot compile pfor for models with loops, but loops well.
-        return problem.jacobian(lacks, flat, vectorized=not self.jit_compile)
+        return problem.jacobian(leads, flat, vectorized=not self.jit_compile)
 
 
 class L2DeepFoolAttack(DeepFool):

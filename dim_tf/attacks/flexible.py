@@ -10,6 +10,7 @@ import foolbox
 import tensorflow as tf
 
 from dim_tf.attacks import adaptor
+from dim_tf.attacks import checks
 from dim_tf.attacks.adaptor import Minimization
 from dim_tf.attacks.adaptor import frozen
 from dim_tf.attacks.norms import NORMS
@@ -60,6 +61,9 @@ class LinearSearch(Flexible):
     """
 
     steps: int = 1000
+
+    def __post_init__(self):
+        checks.at_least("steps", self.steps, 1)
 
     @property
     def length(self) -> int:

@@ -56,6 +56,7 @@ class HopSkipJumpAttack(Minimization):
     def __post_init__(self):
         checks.one_of("constraint", self.constraint, ("l2", "linf"))
         checks.at_least("steps", self.steps, 1)
+        checks.positive("gamma", self.gamma)
         checks.at_least(
             "initial_gradient_eval_steps", self.initial_gradient_eval_steps, 1
         )

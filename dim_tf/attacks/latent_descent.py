@@ -37,10 +37,11 @@ class LatentDescentAttack(Flexible):
         checks.at_least("classes", self.classes, 1)
 
     def for_model(self, model):
-        if "reconstructions" not in model.output:
+        known = model.output if isinstance(model.output, dict) else ["scores"]
+        if "reconstructions" not in known:
             raise ValueError(
                 f"{type(self).__name__} needs a model that reconstructs its "
-                f"input; {model.name!r} gives only {', '.join(model.output)}"
+                f"input; {model.name!r} gives only {', '.join(known)}"
             )
         return dataclasses.replace(self, explain=_explainer(model))
 

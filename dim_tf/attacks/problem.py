@@ -2,6 +2,7 @@
 
 import contextvars
 import dataclasses
+import warnings
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -31,6 +32,16 @@ def log_odds_against(classes, scores):
     return tf.reduce_logsumexp(others, -1) - of_class
 
 
+def decided(scores):
+    """`scores.decided` in a graph: float32 `(..., classes)` -> bool `(...)`."""
+    known = ~tf.reduce_any(tf.math.is_nan(scores), -1)
+    return known & tf.math.is_finite(tf.reduce_max(scores, -1))
+
+
+def _finite(gradients):
+    return tf.where(tf.math.is_finite(gradients), gradients, 0.0)
+
+
 def scores_and_gradient(model, objective, images):
     """Scores of images, and the gradient of an objective of them.
 
@@ -48,7 +59,7 @@ def scores_and_gradient(model, objective, images):
         return scores, tf.reduce_sum(objective(scores))
 
     def differentiate(tape, outputs):
-        return tape.gradient(outputs[1], images, unconnected_gradients="zero")
+        return tape.gradient(outputs[1], images)
 
     (scores, _), gradients = _differentiated(
         ask, images, differentiate, lambda _: tf.zeros_like(images)
@@ -62,17 +73,18 @@ def _differentiated(ask, images, differentiate, zeros):
     Args:
         ask: function `() -> outputs`.
         images: which the outputs are of.
-        differentiate: function `(tape, outputs) -> derivatives`.
+        differentiate: function `(tape, outputs) -> derivatives`, None where
+            outputs do not depend on the images.
         zeros: function `outputs -> derivatives` for models that have an
             operation without a gradient, at which TensorFlow gives up.
     """
-    outputs = None
+    outputs, found = None, None
     try:
         # Of the weights, ABS would keep every step of its search.
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(images)
             outputs = ask()
-        return outputs, differentiate(tape, outputs)
+        found = differentiate(tape, outputs)
     except LookupError as error:
         # A KeyError is one too, and somebody's mistake.
         if type(error) is not LookupError:
@@ -80,7 +92,14 @@ def _differentiated(ask, images, differentiate, zeros):
     if outputs is None:
         # Within a function, it is met before there is an answer.
         outputs = ask()
-    return outputs, zeros(outputs)
+    if found is None:
+        warnings.warn(
+            "the model has no gradient by its images, and attacks that follow "
+            "one stay where they are, which is no robustness",
+            stacklevel=2,
+        )
+        found = zeros(outputs)
+    return outputs, found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,27 +216,25 @@ class Problem:
         return -loss if self.targeted else loss
 
     def is_adversarial(self, scores):
-        """bool, `scores` less its last axis; never where one is not finite.
+        """bool, `scores` less its last axis; never where they are not decided.
 
         Nor where the best classes tie, as all do where internal models answer
         black: which of them `argmax` names is no opinion of the model.
         """
-        finite = tf.reduce_all(tf.math.is_finite(scores), -1)
-        return finite & (self.margin(scores) > 0)
+        return decided(scores) & (self.margin(scores) > 0)
 
     def gradient(self, objective, flat):
         """Scores, and the gradient of an objective of them, `(batch, pixels)`.
 
-        A row with a gradient that is not finite gets zeros, and so does a
-        model without a gradient.
+        What of it is not finite is zero, as that of a square root is not at
+        black, and so is that of a model without a gradient.
 
         Args:
             objective: scores -> `(batch,)`.
             flat: float32 `(batch, pixels)`.
         """
         scores, gradients = scores_and_gradient(self.scores, objective, flat)
-        finite = tf.reduce_all(tf.math.is_finite(gradients), -1, keepdims=True)
-        return scores, tf.where(finite, gradients, 0.0)
+        return scores, _finite(gradients)
 
     def jacobian(self, objectives, flat, vectorized):
         """Scores, objectives of them, and gradients `(batch, k, pixels)`.
@@ -255,5 +272,4 @@ class Problem:
         (scores, values), gradients = _differentiated(
             ask, flat, differentiate, zeros
         )
-        finite = tf.math.is_finite(gradients)
-        return scores, values, tf.where(finite, gradients, 0.0)
+        return scores, values, _finite(gradients)

@@ -107,7 +107,10 @@ class SaltAndPepper(Minimization):
         found = tf.reduce_any(found, 1)
         tried = tf.reduce_sum(tf.cast(valid, tf.int32), 1)
         tried = tf.where(found, first + 1, tried)
-        of_first = lambda table: tf.gather(table, first, batch_dims=1)  # noqa: E731
+
+        def of_first(table):
+            return tf.gather(table, first, batch_dims=1)
+
         search = {
             **search,
             "tries": search["tries"] + tried,

@@ -1,6 +1,7 @@
 """The arguments of an attack's call, checked and made rows."""
 
 import dataclasses
+import warnings
 import zlib
 
 import eagerpy
@@ -67,7 +68,12 @@ def check(model, inputs, criterion, starting_points=None, seed=0) -> Samples:
     Raises:
         ValueError: an argument is not as above; says which.
     """
-    images = _as_images(inputs, model, "inputs")
+    if not hasattr(model, "bounds"):
+        raise ValueError(
+            "expected a foolbox model, such as foolbox.TensorFlowModel(model, "
+            f"bounds=(0, 1)), got {model!r}"
+        )
+    images = as_images(inputs, model, "inputs")
     classes, targeted = _as_classes(criterion, len(images))
     known = num_classes(model, images.shape[1:])
     if classes.min() < 0 or classes.max() >= known:
@@ -84,7 +90,7 @@ def check(model, inputs, criterion, starting_points=None, seed=0) -> Samples:
     if isinstance(criterion, MarginMisclassification):
         rows["margins"] = tf.constant(criterion.margins)
     if starting_points is not None:
-        starts = _as_images(starting_points, model, "starting_points")
+        starts = as_images(starting_points, model, "starting_points")
         if starts.shape != images.shape:
             raise ValueError(
                 "starting_points must be of the inputs' shape "
@@ -129,13 +135,14 @@ def num_classes(model, shape: tuple[int, ...]) -> int:
 
     Raises:
         ValueError: the model does not take such images, cannot be traced, or
-            does not give scores `(batch, classes)`.
+            does not give scores `(batch, classes)` of at least two classes.
     """
     described = f"images of shape ({', '.join(map(str, ('batch', *shape)))})"
     try:
-        scores = _traced(model, (None, *shape))
+        graph = _traced(model, (None, *shape))
+        scores = graph.structured_outputs
         # A number of rows shows whether they are those of the images.
-        of_two = _traced(model, (2, *shape))
+        of_two = _traced(model, (2, *shape)).structured_outputs
     except Exception as error:  # whatever a model may raise
         raise ValueError(
             f"the model failed on {described}: {error}\nPass images as the "
@@ -153,13 +160,31 @@ def num_classes(model, shape: tuple[int, ...]) -> int:
             "the model must give float scores (batch, classes), but for 2 "
             f"{described} it gives {of_two}"
         )
+    if scores.shape[1] < 2:
+        raise ValueError(
+            "the model must give a score for each of two classes or more, but "
+            "gives one; put a zero before it, which is the other's logit"
+        )
+    _warn_of_probabilities(graph)
     return scores.shape[1]
 
 
 def _traced(model, shape):
     spec = tf.TensorSpec(shape, tf.float32)
-    graph = tf.function(model, autograph=False).get_concrete_function(spec)
-    return graph.structured_outputs
+    return tf.function(model, autograph=False).get_concrete_function(spec)
+
+
+def _warn_of_probabilities(graph):
+    """As far as a graph shows them; a SavedModel's is hidden in another."""
+    last = graph.outputs[0].op
+    while last.type in ("Identity", "Cast", "Reshape"):
+        last = last.inputs[0].op
+    if last.type in ("Softmax", "Sigmoid"):
+        warnings.warn(
+            f"the model ends with a {last.type.lower()}, and attacks need its "
+            "logits: gradients of probabilities vanish where it is sure",
+            stacklevel=2,
+        )
 
 
 def _seeds(flat: np.ndarray, seed: int) -> np.ndarray:
@@ -168,7 +193,17 @@ def _seeds(flat: np.ndarray, seed: int) -> np.ndarray:
     return np.stack([np.full(len(flat), seed), hashes], 1).astype(np.int32)
 
 
-def _as_images(inputs, model, name) -> np.ndarray:
+def as_images(inputs, model, name: str) -> np.ndarray:
+    """Images as float32 `(n, ...)`.
+
+    Args:
+        inputs: of whatever library.
+        model: foolbox model, within whose bounds they are to be.
+        name: of the argument, for messages.
+
+    Raises:
+        ValueError: they are no such images.
+    """
     if isinstance(inputs, eagerpy.Tensor):
         inputs = inputs.raw
     images = np.asarray(inputs)

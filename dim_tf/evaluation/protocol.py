@@ -9,11 +9,12 @@ import tensorflow as tf
 
 from dim_tf import data
 from dim_tf import metrics
-from dim_tf.attacks.criteria import contenders
-from dim_tf.attacks.criteria import lead
-from dim_tf.attacks.criteria import others
 from dim_tf.evaluation import thresholds
 from dim_tf.evaluation.distances import distances
+from dim_tf.scores import contenders
+from dim_tf.scores import decided
+from dim_tf.scores import lead
+from dim_tf.scores import others
 
 # Rounding of float32 that a pixel may be off by.
 _PIXEL = 1e-6
@@ -104,8 +105,8 @@ class Trial:
             ties: whether one that is as close as the last is kept.
 
         Returns:
-            bool `(k,)`, which answers are adversarial, pushed or not: finite
-            scores, and another class's leads by more than a rounding.
+            bool `(k,)`, which answers are adversarial, pushed or not: scores
+            name another class, which leads by more than a rounding.
 
         Raises:
             ValueError: an answer is not finite or out of [0, 1].
@@ -151,15 +152,16 @@ def doubtful_lead(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
         scores: float32 `(n, classes)`.
         labels: int64 `(n,)`.
     """
-    own, best_other = contenders(scores, labels)
-    return _LEAD * np.maximum(np.abs(own), np.abs(best_other))
+    sizes = np.abs(contenders(scores, labels))
+    # Of minus infinity every lead is one.
+    return _LEAD * np.where(np.isinf(sizes), 0.0, sizes).max(axis=0)
 
 
 def _fooled(model, images, labels) -> tuple[np.ndarray, np.ndarray]:
     """What the model takes images for, and whether that is surely wrong."""
     scores = metrics.outputs(model, images, "scores")
     sure = lead(scores, labels) > doubtful_lead(scores, labels)
-    fooled = sure & np.isfinite(scores).all(axis=1)
+    fooled = sure & decided(scores)
     return others(scores, labels).argmax(axis=1), fooled
 
 

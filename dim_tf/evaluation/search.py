@@ -19,12 +19,13 @@ import tensorflow as tf
 from dim_tf import metrics
 from dim_tf.attacks import MarginMisclassification
 from dim_tf.attacks.adaptor import FixedEpsilon
-from dim_tf.attacks.criteria import lead
 from dim_tf.attacks.norms import NORMS
 from dim_tf.attacks.suite import AttackSpec
 from dim_tf.evaluation.distances import distances
 from dim_tf.evaluation.protocol import Trial
 from dim_tf.evaluation.protocol import doubtful_lead
+from dim_tf.scores import decided
+from dim_tf.scores import lead
 
 _ATTACK_HALVINGS = 6
 # Moving an image costs a single forward pass.
@@ -150,8 +151,15 @@ def _agreeing(trial, raw, attack, fmodel) -> np.ndarray:
                 metrics.outputs(trial.model, raw[left], "scores"),
             )
         )
+        with np.errstate(invalid="ignore"):
+            wrong = seen - real
+        # Where one of the two says nothing, there is nothing to learn.
+        known = np.isfinite(wrong)
+        left = left[known]
+        if not len(left):
+            break
         before = raw[left]
-        raw[left] = _by_margins(trial, left, seen - real, attack, fmodel)
+        raw[left] = _by_margins(trial, left, wrong[known], attack, fmodel)
         _go_farther(trial, raw)
         # The same answer again has nothing more to teach.
         moved = (raw[left] != before).any((1, 2, 3))
@@ -166,7 +174,7 @@ def _leading(trial, raw, attack, fmodel) -> np.ndarray:
         return raw
     labels = trial.examples.labels[left]
     scores = metrics.outputs(trial.model, raw[left], "scores")
-    doubtful = (lead(scores, labels) > 0) & np.isfinite(scores).all(axis=1)
+    doubtful = (lead(scores, labels) > 0) & decided(scores)
     rows = left[doubtful]
     if len(rows):
         # The scores of the next answer may be a little larger.

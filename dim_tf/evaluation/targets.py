@@ -18,6 +18,7 @@ from dim_tf.models import foreign
 from dim_tf.models import latent_search
 from dim_tf.models import saving
 from dim_tf.models.foreign import Reading
+from dim_tf.scores import decided
 
 # By which probabilities may not add up to 1: those of 16 bits are coarse.
 _SUM_TOLERANCE = 1e-2
@@ -110,7 +111,7 @@ def find_all(names: str, reading: Reading = foreign.PLAIN) -> list[Target]:
         raise ValueError(
             f"--models={names} has several models of one name "
             f"({', '.join(target.name for target in found)}); their records "
-            "would mix"
+            "would mix. Name them apart: one=path,other=path"
         )
     if reading != foreign.PLAIN and all(target.dataset for target in found):
         raise ValueError(
@@ -195,7 +196,7 @@ def _check_probabilities(model, examples):
 
 
 def _check_finite(name, scores, rows):
-    sick = rows[~np.isfinite(scores).all(axis=1)]
+    sick = rows[~decided(scores)]
     if not len(sick):
         return
     some = ", ".join(f"row {row}" for row in sick[:10])
@@ -211,10 +212,14 @@ def _check_repeatable(name, scores, again):
     # Accelerators add up in any order, so that the last bits differ; what is
     # drawn at random moves scores by far more. Those of the best two classes
     # say how large scores are, as one that is masked out may be any number.
-    limit = 1e-3 * np.abs(np.sort(scores, axis=1)[:, -2:]).max()
-    apart = np.abs(scores - again)
+    best = np.sort(scores, axis=1)[:, -2:]
+    limit = 1e-3 * np.abs(best[np.isfinite(best)]).max()
+    # That of a class that cannot be is minus infinity again, or it moved.
+    with np.errstate(invalid="ignore"):
+        apart = np.where(scores == again, 0.0, np.abs(scores - again))
+    sizes = np.where(np.isfinite(scores), np.abs(scores), 0.0)
     # Not finite is not the same either.
-    moved = ~(apart <= limit + 1e-6 * np.abs(scores)).all(axis=1)
+    moved = ~(apart <= limit + 1e-6 * sizes).all(axis=1)
     if moved.any():
         raise ValueError(
             f"the model {name!r} gives other scores when it is asked again, "
