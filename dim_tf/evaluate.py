@@ -31,6 +31,9 @@ from dim_tf.evaluation import targets
 from dim_tf.evaluation import thresholds
 from dim_tf.models import foreign
 
+# Columns of a table that no terminal cuts off.
+_WIDE = 400
+
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateConfig:
@@ -42,7 +45,8 @@ class EvaluateConfig:
     models: str = config.setting(
         "dim",
         "Comma-separated models: names, folders with a card.json, and Keras "
-        "files or SavedModels of any other classifier of images.",
+        "files or SavedModels of any other classifier of images, which "
+        "name=path gives a name.",
     )
     images: str = config.setting(
         "",
@@ -54,6 +58,11 @@ class EvaluateConfig:
     )
     signature: str = config.setting(
         "serving_default", "Of a SavedModel of others."
+    )
+    scores: str = config.setting(
+        "",
+        "Output of a model of others that has several, with the logits; empty: "
+        "the one of this name.",
     )
     probabilities: bool = config.setting(
         False,
@@ -125,7 +134,7 @@ class EvaluateConfig:
 
     def __post_init__(self):
         config.validate(self)
-        unknown = set(filter(None, self.only.split(","))) - set(self.specs)
+        unknown = set(config.listed(self.only)) - set(self.specs)
         if unknown:
             raise ValueError(
                 f"--only={self.only}: {', '.join(sorted(unknown))} not among "
@@ -151,13 +160,15 @@ class EvaluateConfig:
                 f"--bounds must be written low..high, such as 0..255, got "
                 f"{self.bounds!r}"
             ) from None
-        reading = foreign.Reading(bounds, self.signature, self.probabilities)
+        reading = foreign.Reading(
+            bounds, self.signature, self.probabilities, self.scores
+        )
         return targets.find_all(self.models, reading)
 
     @property
     def attacks(self) -> list[AttackSpec]:
-        names = list(filter(None, self.only.split(","))) or list(self.specs)
-        return [self.specs[name] for name in names]
+        names = config.listed(self.only) or list(self.specs)
+        return [self.specs[name] for name in dict.fromkeys(names)]
 
 
 def attacks_table(preset: str) -> rich.table.Table:
@@ -293,9 +304,17 @@ def main(argv: list[str]) -> None:
     settings = config.from_flags(EvaluateConfig)
     if settings.list_attacks:
         console = rich.console.Console()
+        if not console.is_terminal:
+            console.width = _WIDE
         for preset in PRESETS:
             console.print(attacks_table(preset))
         return
+    if settings.executor != "ray":
+        reason = "it is for --executor=ray"
+        config.reject_flags(EvaluateConfig, reason, prefix="ray_")
+    if settings.images:
+        reason = "--images are attacked, and no data set"
+        config.reject_flags(data.DataConfig, reason)
     _sweep(settings, config.from_flags(data.DataConfig))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from dim_tf import attacks
 from dim_tf import data
 
-# Your model: any function of images to scores will do.
+# Your model: any function of images to logits will do.
 train = data.load(data.DataConfig(), "train").take(slice(5_000))
 model = keras.Sequential(
     [

@@ -75,7 +75,17 @@ def test_thresholds_of_one_s_own():
     assert "paper" in dict(tables.results_table(table))["`l2_bim`"]
 
 
-@pytest.mark.parametrize("text", ["0.3", "l3:1", "l2:", "l2:-1", "l2:inf"])
+def test_thresholds_may_be_fractions_of_white():
+    limits = thresholds.parse("linf:8/255, l2:1e-1")
+    assert limits["linf"] == pytest.approx(8 / 255)
+    assert limits["l2"] == 0.1
+    with pytest.raises(ValueError, match="beyond every image.*8 of 255 is"):
+        thresholds.parse("linf:8")
+
+
+@pytest.mark.parametrize(
+    "text", ["0.3", "l3:1", "l2:", "l2:-1", "l2:inf", "l2:1/0", "l2:nan"]
+)
 def test_thresholds_must_be_distances_of_norms(text):
     with pytest.raises(ValueError, match=f"norm:distance.*got '{text}'"):
         thresholds.parse(text)
@@ -164,6 +174,7 @@ def test_two_records_of_a_sample_are_refused():
         statistics.cells(pa.concat_tables([table, table]))
 
 
+@pytest.mark.usefixtures("paper_of_few")
 def test_the_table_has_the_paper_beside_ours():
     header, *body = tables.results_table(
         records(
@@ -268,6 +279,18 @@ def test_images_of_two_data_sets_are_no_samples_of_one():
     cells = statistics.cells(pa.concat_tables([bim, other]))
     assert [cell.dataset for cell in cells] == ["mnist", "kmnist"]
     assert statistics.closest(cells[1:], "all").dataset == "kmnist"
+
+
+def test_models_of_one_name_are_not_mixed():
+    table = records(
+        ("dim", "l2_bim", "l2", [1.0]), ("dim", "l2_ddn", "l2", [1])
+    )
+    place = table.schema.get_field_index("weights_digest")
+    mixed = table.set_column(place, "weights_digest", [["a1", "b2"]])
+    with pytest.raises(
+        ValueError, match="dim has .*weights a1 and .*weights b2"
+    ):
+        statistics.cells(mixed)
 
 
 def test_the_paper_s_values():

@@ -130,7 +130,9 @@ def test_a_file_may_have_any_name(classifier, images, tmp_path, name):
 
 def test_a_stranger_s_model_does_not_pass_for_ours(classifier, tmp_path):
     path = write(tmp_path / "cnn.keras", classifier)
-    with pytest.raises(ValueError, match="cnn.keras has no card.json.*rename"):
+    with pytest.raises(
+        ValueError, match="cnn.keras has no card.json.*by name="
+    ):
         targets.find(str(path))
 
 
@@ -145,7 +147,7 @@ def write(path, model):
         (lambda inputs: inputs, "expected scores .batch, classes."),
         (
             lambda inputs: {"a": inputs[:, 0, 0], "b": inputs[:, 0, 0]},
-            "has the outputs a, b; expected one",
+            "has the outputs a, b, and none of them is called scores; name",
         ),
     ],
 )
@@ -154,6 +156,43 @@ def test_other_outputs_are_refused(tmp_path, make, message):
     path = write(tmp_path / "m.keras", keras.Model(inputs, make(inputs)))
     with pytest.raises(ValueError, match=message):
         foreign.load(path)
+
+
+def test_models_of_others_may_be_named(tmp_path, classifier):
+    first = write(tmp_path / "a.keras", classifier)
+    (tmp_path / "other").mkdir()
+    second = write(tmp_path / "other" / "a.keras", classifier)
+    with pytest.raises(ValueError, match="Name them apart: one=path,"):
+        targets.find_all(f"{first},{second}")
+    found = targets.find_all(f"one={first}, two={second}")
+    assert [target.name for target in found] == ["one", "two"]
+    for name in ("dim", "a/b", ".."):
+        with pytest.raises(ValueError, match=f"'{name}' is the name of a mode"):
+            targets.find(f"{name}={first}")
+    with pytest.raises(ValueError, match="leave out mine="):
+        targets.find("mine=dim")
+    with pytest.raises(FileNotFoundError, match="there is no .*nothing.keras"):
+        targets.find("nothing.keras")
+
+
+def test_one_score_is_no_classifier(tmp_path, classifier, images):
+    one = keras.layers.Dense(1)(classifier.output)
+    path = write(tmp_path / "m.keras", keras.Model(classifier.input, one))
+    labels = np.zeros(7, np.int64)
+    examples = data.Examples(images, labels, np.arange(7))
+    with pytest.raises(ValueError, match="gives one score; .* put a zero"):
+        targets.check(targets.find(str(path)).load(), examples)
+
+
+def test_a_class_that_cannot_be_is_allowed(classifier, images):
+    scores = keras.ops.pad(
+        classifier.output, [[0, 0], [0, 1]], constant_values=-np.inf
+    )
+    model = keras.Model(classifier.input, {"scores": scores})
+    labels = np.argmax(classifier(images), 1)
+    examples = data.Examples(images, labels, np.arange(7))
+    assert targets.check(model, examples) == 1
+    assert metrics.accuracy(model, examples) == 1
 
 
 def test_other_inputs_are_refused(tmp_path, classifier):

@@ -52,23 +52,29 @@ def find(name_or_path: str, reading: Reading = foreign.PLAIN) -> Target:
 
     Args:
         name_or_path: a key of `models.MODELS`, a folder with `card.json`, a
-            Keras file, or the folder of a SavedModel.
+            Keras file, or the folder of a SavedModel; `name=path` gives a
+            model of others that name in records and tables.
         reading: of a model of others.
 
     Raises:
         ValueError, FileNotFoundError: as `models.find`; or a model of others
             has the name of one of this project, or no signatures.
     """
+    name = ""
+    if not pathlib.Path(name_or_path).exists() and "=" in name_or_path:
+        name, _, name_or_path = name_or_path.partition("=")
     # Who loads it may be elsewhere.
     path = pathlib.Path(name_or_path).resolve()
     named = name_or_path in models.MODELS
+    if not named and not path.exists() and path.suffix:
+        raise FileNotFoundError(f"there is no {path}")
     if not named and path.exists() and not (path / "card.json").is_file():
-        name = foreign.name_of(path)
-        if name in models.MODELS:
+        name = name or foreign.name_of(path)
+        if name in (*models.MODELS, "..") or pathlib.Path(name).name != name:
             raise ValueError(
-                f"{path} has no card.json, and the name of a model of this "
-                "project; rename it, or its records would be taken for that "
-                "model's"
+                f"{path} has no card.json, and {name!r} is the name of a model "
+                "of this project, or no name of a folder; give it another by "
+                "name=path, or its records would be taken for that model's"
             )
         if path.is_file() and reading.signature != foreign.PLAIN.signature:
             raise ValueError(
@@ -78,6 +84,11 @@ def find(name_or_path: str, reading: Reading = foreign.PLAIN) -> Target:
             )
         load = functools.partial(foreign.load, path, reading)
         return Target(name, foreign.digest(path, reading), load)
+    if name:
+        raise ValueError(
+            f"{name_or_path} is a model of this project, whose name is its "
+            f"card's; leave out {name}="
+        )
     folder = models.find(name_or_path).resolve()
     card = saving.read_card(folder)
     load = functools.partial(models.load_outputs, folder)
@@ -104,7 +115,7 @@ def find_all(names: str, reading: Reading = foreign.PLAIN) -> list[Target]:
             without a model of others.
         FileNotFoundError: as `find`.
     """
-    found = [find(name, reading) for name in filter(None, names.split(","))]
+    found = [find(name, reading) for name in config.listed(names)]
     if not found:
         raise ValueError(f"--models must name at least one, got {names!r}")
     if len({target.name for target in found}) < len(found):
@@ -115,8 +126,8 @@ def find_all(names: str, reading: Reading = foreign.PLAIN) -> list[Target]:
         )
     if reading != foreign.PLAIN and all(target.dataset for target in found):
         raise ValueError(
-            "--bounds, --signature and --probabilities are for models of "
-            f"others, and --models={names} are all of this project"
+            "--bounds, --signature, --scores and --probabilities are for "
+            f"models of others, and --models={names} are all of this project"
         )
     return found
 
@@ -159,6 +170,11 @@ def check(model: keras.Model, examples: data.Examples) -> float:
         )
     scores = metrics.outputs(model, examples.images, "scores")
     classes = scores.shape[1]
+    if classes < 2:
+        raise ValueError(
+            f"the model {model.name!r} gives one score; expected one for each "
+            "of two classes or more: put a zero before a logit"
+        )
     if examples.labels.min() < 0 or examples.labels.max() >= classes:
         raise ValueError(
             f"the model {model.name!r} has {classes} classes, got labels from "

@@ -1,5 +1,6 @@
 """The distances within which an adversarial counts."""
 
+import fractions
 import math
 
 import numpy as np
@@ -21,24 +22,30 @@ def parse(text: str) -> dict[str, float]:
     """The paper's thresholds with some in place of its own.
 
     Args:
-        text: such as `linf:0.03,l2:0.5`, where black is 0 and white is 1;
+        text: such as `linf:8/255,l2:0.5`, where black is 0 and white is 1;
             empty: the paper's.
 
     Raises:
-        ValueError: no such text.
+        ValueError: no such text, or more than white is from black in Linf.
     """
     found = dict(PAPER)
     for pair in filter(None, text.split(",")):
-        norm, _, distance = pair.partition(":")
+        norm, _, distance = pair.strip().partition(":")
         try:
-            value = float(distance)
-        except ValueError:
+            value = float(fractions.Fraction(distance))
+        except (ValueError, ZeroDivisionError):
             value = math.nan
         if norm not in PAPER or not 0 < value < math.inf:
             raise ValueError(
                 "thresholds must be written norm:distance, such as "
-                f"linf:0.03,l2:0.5, of the norms {', '.join(PAPER)} and "
+                f"linf:8/255,l2:0.5, of the norms {', '.join(PAPER)} and "
                 f"positive distances, got {pair!r}"
+            )
+        if norm == "linf" and value > 1:
+            raise ValueError(
+                f"a threshold of {pair} is beyond every image: distances are "
+                "of pixels from 0 to 1, whatever a model takes; 8 of 255 is "
+                "linf:8/255"
             )
         found[norm] = value
     return found

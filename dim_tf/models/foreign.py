@@ -1,6 +1,7 @@
 """Models that this project did not make, as classifiers of images in [0, 1]."""
 
 import dataclasses
+import functools
 import hashlib
 import pathlib
 import re
@@ -22,6 +23,8 @@ class Reading:
             logarithms, which are logits. Where a Keras file plainly ends with
             a softmax, they are exact; else those of what is (nearly) zero are
             cut off.
+        scores: name of the output with the scores, of several; empty: the only
+            one, or that of this name.
 
     Raises:
         ValueError: the bounds do not ascend.
@@ -30,6 +33,8 @@ class Reading:
     bounds: tuple[float, float] = (0.0, 1.0)
     signature: str = "serving_default"
     probabilities: bool = False
+    # Digests are of how it was written before there was this.
+    scores: str = dataclasses.field(default="", repr=False)
 
     def __post_init__(self):
         if not self.bounds[0] < self.bounds[1]:
@@ -63,10 +68,11 @@ def load(path: pathlib.Path, reading: Reading = PLAIN) -> keras.Model:
     pixels = images * (high - low) + low
     if gray:
         pixels = keras.ops.squeeze(pixels, -1)
+    find = functools.partial(_scores, pixels=pixels, path=path, reading=reading)
     if reading.probabilities:
-        outputs = _logarithms(inner, pixels, path)
+        outputs = _logarithms(inner, find)
     else:
-        outputs = {"scores": _scores(inner, pixels, path)}
+        outputs = {"scores": find(inner)}
     # TensorFlow takes no other names.
     name = re.sub(r"[^A-Za-z0-9]+", "_", name_of(path)).strip("_") or "model"
     return keras.Model(images, outputs, name=name)
@@ -85,7 +91,8 @@ def digest(path: pathlib.Path, reading: Reading | None = None) -> str:
     """
     if not path.exists():
         raise FileNotFoundError(f"there is no {path}")
-    total = hashlib.sha256(repr(reading).encode() if reading else b"")
+    read_as = repr(reading) + reading.scores if reading else ""
+    total = hashlib.sha256(read_as.encode())
     files = [path] if path.is_file() else sorted(path.rglob("*"))
     for file in files:
         if file.is_file():
@@ -102,9 +109,18 @@ def _read(path, signature):
         model = keras.models.load_model(path, compile=False)
     except (ValueError, OSError, TypeError, KeyError) as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f"{path} is no Keras model: {reason}") from error
+        raise ValueError(
+            f"{path} is no Keras model: {reason}. If it is, with code of your "
+            "own in it, export it as a SavedModel: model.export(folder)"
+        ) from error
     model.trainable = False
-    shape = model.input_shape
+    try:
+        shape = model.input_shape
+    except AttributeError as error:
+        raise ValueError(
+            f"{path} does not say which images it takes; save it as "
+            "keras.Sequential([keras.Input((height, width, channels)), model])"
+        ) from error
     if not isinstance(shape, tuple):
         raise ValueError(f"{path} must have one input, got {shape}")
     return model, shape[1:]
@@ -129,7 +145,21 @@ def _read_saved_model(path, signature):
             f"{', '.join(inputs)}"
         )
     (spec,) = inputs.values()
-    layer = keras.layers.TFSMLayer(str(path), call_endpoint=signature)
+    if not spec.dtype.is_floating:
+        raise ValueError(
+            f"signature {signature!r} of {path} takes {spec.dtype.name}, along "
+            "which there are no gradients; expected floats; export a "
+            "signature that takes these"
+        )
+    if not len(spec.shape) or spec.shape[0] is not None:
+        raise ValueError(
+            f"signature {signature!r} of {path} takes {spec.shape}; expected "
+            "an unknown first size, the batch's; export it so"
+        )
+    # To its own type Keras would cast what it takes.
+    layer = keras.layers.TFSMLayer(
+        str(path), call_endpoint=signature, dtype=spec.dtype.name
+    )
     return layer, tuple(spec.shape[1:])
 
 
@@ -145,17 +175,19 @@ def _check_shape(shape, path):
     )
 
 
-def _scores(inner, pixels, path):
+def _scores(inner, pixels, path, reading):
     # As whoever judges adversarials asks: a layer that was called with
     # training=True would else draw noise in attacks alone.
     outputs = inner(pixels, training=False)
     if isinstance(outputs, dict):
-        if "scores" not in outputs and len(outputs) > 1:
+        wanted = reading.scores or "scores"
+        if wanted not in outputs and (reading.scores or len(outputs) > 1):
             raise ValueError(
-                f"{path} has the outputs {', '.join(outputs)}; expected one, "
-                "or one called scores"
+                f"{path} has the outputs {', '.join(outputs)}, and none of "
+                f"them is called {wanted}; name that with the logits by "
+                "--scores=..."
             )
-        outputs = outputs.get("scores", next(iter(outputs.values())))
+        outputs = outputs.get(wanted, next(iter(outputs.values())))
     elif isinstance(outputs, list | tuple):
         if len(outputs) > 1:
             raise ValueError(
@@ -171,12 +203,11 @@ def _scores(inner, pixels, path):
     return outputs
 
 
-def _logarithms(inner, pixels, path):
+def _logarithms(inner, find):
     logits = _less_softmax(inner)
     if logits is not None:
-        scores = _scores(logits, pixels, path)
-        return {"scores": keras.ops.log_softmax(scores)}
-    given = _scores(inner, pixels, path)
+        return {"scores": keras.ops.log_softmax(find(logits))}
+    given = find(inner)
     # Of a zero there is none. What is less is no probability, and has none
     # either.
     least = np.finfo(np.float32).tiny
