@@ -47,23 +47,22 @@ from dim_tf.models import saving
 from dim_tf.reporting import benchmarks
 from dim_tf.reporting import cards
 
+# What can be timed, and the settings that it depends on.
+_SUBJECTS = {
+    "attacks": "model num_examples only xla seconds_limit output",
+    "stack": "batch_size rounds",
+    "inference": "model rounds",
+    "overhead": "model num_examples xla",
+    "synthesis": "num_examples rounds",
+    "service": "model clients load_seconds",
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class BenchmarkConfig:
     """What to time."""
 
-    subject: str = config.setting(
-        "attacks",
-        "What to time.",
-        choices=(
-            "attacks",
-            "stack",
-            "inference",
-            "overhead",
-            "synthesis",
-            "service",
-        ),
-    )
+    subject: str = config.setting("attacks", "What to time.", choices=_SUBJECTS)
     model: str = config.setting(
         "dim",
         "Name or folder of the model; not for the stack and the synthesis.",
@@ -107,10 +106,19 @@ class BenchmarkConfig:
                 f"--only={self.only}: {', '.join(sorted(unknown))} not among "
                 f"{', '.join(known)}"
             )
+        used = {"subject", *_SUBJECTS[self.subject].split()}
+        for field in config.settings_of(type(self)):
+            value = getattr(self, field.name)
+            if value != field.default and field.name not in used:
+                raise ValueError(
+                    f"--{field.name}={value} has no effect on --subject="
+                    f"{self.subject}, which depends on "
+                    f"{_SUBJECTS[self.subject].replace(' ', ', ')}"
+                )
 
     @property
     def attack_names(self) -> tuple[str, ...]:
-        names = tuple(filter(None, self.only.split(",")))
+        names = tuple(config.listed(self.only))
         return names or rivals.comparable()
 
 

@@ -34,6 +34,8 @@ from dim_tf.reporting import benchmarks
 from dim_tf.reporting import cards
 from dim_tf.reporting import diagnostics
 from dim_tf.reporting import formats
+from dim_tf.reporting import numbers
+from dim_tf.reporting import statistics
 from dim_tf.reporting import tables
 
 # Written out, since dim_tf.models would import TensorFlow.
@@ -142,59 +144,69 @@ def main(argv: list[str]) -> None:
     if argv:
         raise ValueError(f"report takes flags only, got {argv[0]!r}")
     settings = config.from_flags(ReportConfig)
-    output = pathlib.Path(settings.output) if settings.output else None
-    if output:
-        known = [*formats.FORMATS]
-        known += [".html"] * bool(settings.results)
-        known += [".png"] * bool(settings.latents)
-        formats.check(output, known)
-    if output and output.suffix == ".png":
+    if not settings.output:
+        rows, notes, _ = _rows(settings)
+        _print(rows, notes)
+        return
+    output = pathlib.Path(settings.output)
+    known = [*formats.FORMATS]
+    known += [".html"] * bool(settings.results)
+    known += [".png"] * bool(settings.latents)
+    formats.check(output, known)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    if output.suffix == ".png":
         # Of what no table needs: it draws.
         from dim_tf.reporting import figures
 
         latents = _latents(settings)
         figures.latent_spaces(*latents).savefig(output, dpi=120)
-        return
-    if output and settings.template:
-        output.write_text(_document(settings, output))
-        return
+    elif settings.template:
+        output.write_text(_document(settings, output), encoding="utf-8")
+    else:
+        output.write_text(_text(settings, output.suffix), encoding="utf-8")
+
+
+def _text(settings: ReportConfig, suffix: str) -> str:
+    """A report in the format of a suffix."""
     rows, notes, records = _rows(settings)
-    if output is None:
-        _print(rows, notes)
-    elif output.suffix == ".html":
+    if suffix == ".html":
         from dim_tf.reporting import html
 
         folder = pathlib.Path(settings.results)
-        adversarials = functools.partial(results.adversarials, folder)
-        drawn = _latents(settings) if settings.latents else None
-        output.write_text(
-            html.page(
-                records,
-                rows,
-                notes,
-                str(folder),
-                adversarials,
-                drawn,
-                settings.limits,
-            )
+        return html.page(
+            records,
+            rows,
+            notes,
+            str(folder),
+            functools.partial(results.adversarials, folder),
+            _latents(settings) if settings.latents else None,
+            settings.limits,
         )
-    else:
-        text = formats.FORMATS[output.suffix](rows)
-        if output.suffix == ".md" and notes:
-            lines = [f"- {level}: {sentence}" for level, sentence in notes]
-            text += "\n" + "\n".join(lines) + "\n"
-        output.write_text(text)
+    if records is not None and suffix in numbers.FORMATS:
+        found = numbers.rows(records, settings.limits, settings.allow_missing)
+        return numbers.FORMATS[suffix](found, notes)
+    text = formats.FORMATS[suffix](rows)
+    if suffix == ".md" and notes:
+        lines = [f"- {level}: {sentence}" for level, sentence in notes]
+        text += "\n" + "\n".join(lines) + "\n"
+    return text
 
 
 def _document(settings: ReportConfig, output: pathlib.Path) -> str:
     from dim_tf.reporting import document
 
     folder = pathlib.Path(settings.results)
+    pictures = output.with_name(output.stem.lower())
+    if folder.resolve().is_relative_to(pictures.resolve()):
+        raise ValueError(
+            f"the pictures of {output} would go to {pictures}, where the "
+            "records are; give --output another name or folder"
+        )
     return document.fill(
-        pathlib.Path(settings.template).read_text(),
+        pathlib.Path(settings.template).read_text(encoding="utf-8"),
         results.read(folder, results.WITHOUT_IMAGES),
         functools.partial(results.adversarials, folder),
-        output.with_name(output.stem.lower()),
+        pictures,
         compared=benchmarks.read_all(pathlib.Path(settings.benchmark))
         if settings.benchmark
         else None,
@@ -224,6 +236,13 @@ def _rows(settings: ReportConfig):
             records, settings.allow_missing, settings.limits
         )
         notes = diagnostics.diagnostics(records, settings.limits)
+        notes += [
+            (diagnostics.NOTE, f"Minima with a * lack, in {gap}.")
+            for gap in tables.gaps(
+                statistics.cells(records, settings.limits),
+                tables.norms_of_paper(records),
+            )
+        ]
         return rows, notes, records
     if settings.benchmark:
         compared = benchmarks.read(pathlib.Path(settings.benchmark))

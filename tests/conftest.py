@@ -19,6 +19,7 @@ from dim_tf import models
 from dim_tf.models import dim
 from dim_tf.models import saving
 from dim_tf.models.analysis_by_synthesis import AbsConfig
+from dim_tf.reporting import tables
 
 TINY_TRAIN = 600
 TINY_VALIDATION = 100
@@ -35,6 +36,12 @@ def seeds():
 @pytest.fixture
 def generator():
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def paper_of_few(monkeypatch):
+    """The paper's minima, as if it had no more attacks than a test has."""
+    monkeypatch.setattr(tables, "paper_attacks", lambda norm: [])
 
 
 def _blobs(generator, count):

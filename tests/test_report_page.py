@@ -200,6 +200,7 @@ def test_the_page_needs_nothing_else():
     assert "a &amp; b" in text
     assert "1 &lt; 2" in text
     assert "1,234" in text
+    assert "<td>together</td>" in text
     assert "accuracy within L2 0.25, Linf 0.3, L0 12, L1 8 and" in text
 
 
@@ -227,3 +228,27 @@ def test_the_page_and_the_formats_of_half_a_sweep():
         alone, rows, diagnostics.diagnostics(alone), "half", adversarials
     )
     assert "<svg" not in text
+
+
+def test_names_are_no_mathematics():
+    names = ("a$b_{$c", "_mine")
+    cells = [
+        statistics.Cell(
+            name,
+            "all_l2",
+            "l2",
+            np.arange(3),
+            np.array([1.0, 2.0, np.inf]),
+            1.5,
+        )
+        for name in names
+    ]
+    curves = figures.accuracy_curves(cells, "l2")
+    (legend,) = curves.legends
+    shown = [text.get_text() for text in legend.get_texts()]
+    assert shown == [r"a\$b_{\$c", "_mine"]
+    for figure in (curves, figures.distance_boxes(cells, "l2")):
+        figure.savefig(io.BytesIO())
+    assert formats.to_latex([("a$b~c^d", "1")]).splitlines()[2] == (
+        r"a\$b\textasciitilde{}c\textasciicircum{}d & 1 \\"
+    )

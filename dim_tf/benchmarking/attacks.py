@@ -66,7 +66,18 @@ class Subject:
 
 
 def subject(model: keras.Model, examples: data.Examples) -> Subject:
-    return Subject(model, examples, protocol.attacked(model, examples))
+    """A subject of the images that the model classifies correctly.
+
+    Raises:
+        ValueError: it misclassifies all of them.
+    """
+    positions = protocol.attacked(model, examples)
+    if not len(positions):
+        raise ValueError(
+            f"{model.name} misclassifies all of {len(examples)} images, so "
+            "that there is nothing to attack; give it more, or others"
+        )
+    return Subject(model, examples, positions)
 
 
 class _Match:
@@ -266,6 +277,8 @@ def fill(
                 f"to be raced as {settings}; delete the row to race it anew"
             )
     names = [name for name in names if name not in done]
+    if not names:
+        return rows
     prices = PassPrices(
         subject.classifier, subject.examples.images, jit_compile
     )
@@ -292,4 +305,14 @@ def fill(
 
 
 def _rows(output: pathlib.Path) -> list[dict[str, Any]]:
-    return json.loads(output.read_text()) if output.is_file() else []
+    if not output.is_file():
+        return []
+    try:
+        rows = json.loads(output.read_text())
+        [(row["attack"], row["batch_size"]) for row in rows]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            f"{output} is damaged, or no file of dim_tf.benchmark ({error}); "
+            "delete it, or name another --output"
+        ) from error
+    return rows

@@ -15,8 +15,10 @@ def read(path: pathlib.Path) -> list[dict[str, Any]]:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: another kind of file.
+        ValueError: another kind of file, or a folder.
     """
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; name one of the files in it")
     try:
         records = json.loads(path.read_text())
         attacks_table(records)

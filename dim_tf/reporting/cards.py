@@ -10,6 +10,10 @@ _BUDGETS = {
     "linf_0.3": "Linf 0.3",
     "l0_12": "L0 12",
 }
+_NEEDED = {
+    *("model", "summary", "parameters", "settings", "clean_accuracy"),
+    *("validation_accuracy", "robust_accuracy_upper_bounds"),
+}
 Rows = list[tuple[str, ...]]
 
 
@@ -25,6 +29,7 @@ def models_table(saved_models: pathlib.Path) -> Rows:
 
     Raises:
         FileNotFoundError: no card anywhere in the folder.
+        ValueError: a file there is no card.
     """
     cards = [card for _, card in _cards(saved_models, "*/card.json")]
     cards.sort(key=lambda card: card["clean_accuracy"] or 0, reverse=True)
@@ -54,6 +59,7 @@ def recipes_table(recipes: pathlib.Path) -> Rows:
 
     Raises:
         FileNotFoundError: no card anywhere in the folder.
+        ValueError: a file there is no card.
     """
     cards = _cards(recipes, "*/*.json")
     settings = [_flat_settings(card) for _, card in cards]
@@ -79,7 +85,9 @@ def recipes_table(recipes: pathlib.Path) -> Rows:
 
 def to_markdown(rows: Rows) -> str:
     """A Markdown table of rows whose first is the header."""
-    header, *body = rows
+    header, *body = (
+        tuple(cell.replace("|", r"\|") for cell in row) for row in rows
+    )
     lines = [" | ".join(row) for row in (header, ["--"] * len(header), *body)]
     return "\n".join(f"| {line} |" for line in lines)
 
@@ -90,7 +98,21 @@ def _cards(
     paths = sorted(folder.glob(pattern))
     if not paths:
         raise FileNotFoundError(f"no {pattern} in {folder}")
-    return [(path, json.loads(path.read_text())) for path in paths]
+    return [(path, _card(path)) for path in paths]
+
+
+def _card(path: pathlib.Path) -> dict[str, Any]:
+    try:
+        card = json.loads(path.read_text())
+        missing = _NEEDED - card.keys()
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"{path} is no card of a model ({error})") from error
+    if missing:
+        raise ValueError(
+            f"{path} is no card of a model: it has no "
+            f"{', '.join(sorted(missing))}"
+        )
+    return card
 
 
 def _share(accuracy: float | None) -> str:

@@ -97,13 +97,15 @@ def _race(rows: Iterable[dict[str, Any]], cell: Cell) -> dict[str, Any] | None:
 def _side_by_side(row: dict[str, Any] | None) -> str:
     if row is None:
         return ""
-    ours, stock = row["native_robust_accuracy"], row["foolbox_robust_accuracy"]
-    text = f"ours {ours:.0%}, foolbox's {stock:.0%}"
-    draws = [accuracy for accuracy, _ in row.get("foolbox_spread", ())]
-    if draws:
-        spread = f"{min(draws):.0%} to {max(draws):.0%}"
-        text += f" ({spread} over {len(draws)} draws)"
-    return text
+    texts = []
+    for side, whose in (("native", "ours"), ("foolbox", "foolbox's")):
+        text = f"{whose} {row[f'{side}_robust_accuracy']:.0%}"
+        draws = [accuracy for accuracy, _ in row.get(f"{side}_spread", ())]
+        if draws:
+            spread = f"{min(draws):.0%} to {max(draws):.0%}"
+            text += f" ({spread} over {len(draws)} draws)"
+        texts.append(text)
+    return ", ".join(texts)
 
 
 def _refined(cell: Cell | None) -> str:
@@ -241,7 +243,7 @@ def narrowing_table(cells: list[Cell]) -> Rows:
                         *(f"`{model}`", title),
                         f"{'and ' * (len(taken) > 1)}`{taken[-1].attack}`",
                         *(tables.percent(accuracy, None), f"{median:.2g}"),
-                        _paper_minimum(together) if last else "",
+                        _paper_minimum(own) if last else "",
                     )
                 )
     return rows
@@ -264,9 +266,10 @@ def _left(cells: list[Cell]) -> float:
     return statistics.robust_accuracy(statistics.closest(cells, "")).value
 
 
-def _paper_minimum(cell: Cell) -> str:
-    accuracy = tables.paper_accuracy(cell)
-    median = tables.paper_value(cell, f"{cell.attack}_median")
+def _paper_minimum(cells: list[Cell]) -> str:
+    together = statistics.closest(cells, f"all_{cells[0].norm}")
+    accuracy = tables.paper_accuracy(together)
+    median = tables.paper_median(together)
     if accuracy is None or median is None:
         return "-"
     return f"{accuracy:.0%}, {median:g}"

@@ -106,8 +106,8 @@ def _gradients(records):
         ):
             yield (
                 ALARM if lost.any() else NOTE,
-                f"Gradients of {model} are {word} at {lost.mean():.0%} of the "
-                "clean images.",
+                f"Gradients of {model} are {word} at {lost.sum():,} of "
+                f"{len(sizes):,} clean images.",
             )
 
 

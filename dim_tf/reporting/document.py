@@ -103,7 +103,7 @@ def fill(
     }
     try:
         return environment.from_string(template).render()
-    except jinja2.TemplateError as error:
+    except (jinja2.TemplateError, TypeError) as error:  # as of an argument
         raise ValueError(f"the template is wrong: {error}") from error
 
 
@@ -121,7 +121,7 @@ class _Numbers:
         self._allow_missing = allow_missing
         self.cells = statistics.cells(records)
         if not allow_missing:
-            tables.check(self.cells)
+            tables.check(self.cells, tables.norms_of_paper(records))
         self._cells = {(cell.attack, cell.model): cell for cell in self.cells}
         for norm in tables.TITLES:
             for cell in statistics.closest_by_model(self.cells, norm):
@@ -143,8 +143,9 @@ class _Numbers:
         titles = tables.TITLES
         rows: Rows = [("", *titles.values(), "least")]
         for model in models:
-            texts = [self._least(f"all_{norm}", model) for norm in titles]
-            known = self._known(("minimal_accuracy",), model)
+            minima = [f"all_{norm}" for norm in titles]
+            texts = [self._least(row, model) for row in minima]
+            known = self._known(("minimal_accuracy",), minima, model)
             least = self.accuracy("minimal_accuracy", model) + known
             rows.append((f"`{model}`", *texts, least))
         return to_markdown(rows)
@@ -161,14 +162,24 @@ class _Numbers:
         return to_markdown(rows)
 
     def _least(self, row: str, model: str) -> str:
-        known = self._known((f"{row}_accuracy", f"{row}_median"), model)
+        reported = f"{row}_accuracy", f"{row}_median"
+        known = self._known(reported, [row], model)
         return f"{self.accuracy(row, model)}, {self.median(row, model)}{known}"
 
-    def _known(self, rows: tuple[str, ...], model: str) -> str:
-        """What the paper has of some rows, in brackets."""
-        cell = self._require(model)
+    def _known(
+        self, rows: tuple[str, ...], minima: list[str], model: str
+    ) -> str:
+        """What the paper has of some rows on minima, in brackets."""
+        cells = [self._cell(minimum, model) for minimum in minima]
         there = [
-            row for row in rows if tables.paper_value(cell, row) is not None
+            row
+            for row in rows
+            if all(
+                cell
+                and tables.is_whole(cell)
+                and tables.paper_value(cell, row) is not None
+                for cell in cells
+            )
         ]
         values = ", ".join(self.paper(row, model) for row in there)
         return f" ({values})" if values else ""
@@ -238,7 +249,14 @@ class _Numbers:
 
     def _cell(self, row: str, model: str) -> Cell | None:
         """What a row is of; None: a minimum over no sample."""
-        minima = {(f"all_{cell.norm}", cell.model) for cell in self.cells}
+        minima = {
+            (row, cell.model)
+            for cell in self.cells
+            for row in (
+                f"all_{cell.norm}",
+                *(f"any_{norm}" for norm in tables.TITLES),
+            )
+        }
         if (row, model) not in self._cells.keys() | minima:
             raise ValueError(f"no records of {row} on {model}")
         return self._cells.get((row, model))
@@ -259,10 +277,8 @@ class _Numbers:
     ) -> str:
         for name in sum(pairs, ()):
             self._require(name)
-        if unknown := set(across) - tables.TITLES.keys():
-            raise ValueError(
-                f"across is of {', '.join(tables.TITLES)}, got {unknown}"
-            )
+        for norm in across:
+            tables.check_norm(norm)
         cells = self.cells
         if across:
             found = statistics.closest_across_norms(self._records)

@@ -41,6 +41,7 @@ class Drawing:
 
     def curves(self, norm: str) -> str:
         """Accuracy over epsilon, as a Markdown image; `-`: of no sample."""
+        tables.check_norm(norm)
         least = statistics.closest_by_model(self._cells, norm)
         if not least:
             return "-"
@@ -55,6 +56,7 @@ class Drawing:
             norm: in which they are.
             other: folder of other records; empty: those of the template.
         """
+        tables.check_norm(norm)
         records, adversarials = self._records, self._adversarials
         name, words = f"gallery_{norm}", "The closest adversarials"
         if other:

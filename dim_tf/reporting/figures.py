@@ -33,16 +33,17 @@ def accuracy_curves(cells: list[Cell], norm: str) -> Figure:
     )
     limit = cells[0].threshold
     right = max(np.quantile(finite, 0.98) if len(finite) else 0, 1.5 * limit)
+    curves = []
     for number, cell in enumerate(cells):
         # At epsilon itself an adversarial counts already.
         count = len(cell.distances)
-        axes.step(
+        (curve,) = axes.step(
             np.r_[0.0, np.minimum(np.sort(cell.distances), 2 * right)],
             1.0 - np.arange(count + 1) / count,
             where="post",
             linestyle=_STYLES[number % len(_STYLES)],
-            label=cell.model,
         )
+        curves.append(curve)
     axes.axvline(limit, color="0.6", linewidth=0.8)
     axes.set(
         xlim=(0, right),
@@ -51,7 +52,13 @@ def accuracy_curves(cells: list[Cell], norm: str) -> Figure:
         ylabel="robust accuracy",
         title=f"All {tables.TITLES[norm]} attacks",
     )
-    figure.legend(loc="outside right upper", fontsize="small")
+    figure.legend(
+        # Labels of curves would go without names that begin with a _.
+        curves,
+        [_literal(cell.model) for cell in cells],
+        loc="outside right upper",
+        fontsize="small",
+    )
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 
@@ -71,7 +78,8 @@ def distance_boxes(cells: list[Cell], norm: str) -> Figure:
         found = np.isfinite(cell.distances)
         left = len(found) - found.sum()
         # What no attack succeeds on has no place on the axis.
-        names.append(cell.model + (f" ({left} unbroken)" if left else ""))
+        unbroken = f" ({left} unbroken)" if left else ""
+        names.append(_literal(cell.model) + unbroken)
     axes.boxplot(
         [cell.distances[np.isfinite(cell.distances)] for cell in cells],
         orientation="horizontal",
@@ -89,6 +97,11 @@ def distance_boxes(cells: list[Cell], norm: str) -> Figure:
     )
     axes.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def _literal(name: str) -> str:
+    """A name without what would be mathematics."""
+    return name.replace("$", r"\$")
 
 
 def closest(records: pa.Table, model: str, norm: str) -> list[dict]:
@@ -165,7 +178,8 @@ def gallery(shown: dict[str, list[dict]], norm: str, title: str) -> Figure:
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
     for line, (model, rows) in zip(grid, shown.items(), strict=True):
-        line[0].set_ylabel(model, rotation=0, ha="right", va="center")
+        name = _literal(model)
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center")
         for row in rows:
             axes = line[columns.index(row["sample"])]
             axes.imshow(row["adversarial"], cmap="gray", vmin=0, vmax=1)

@@ -11,7 +11,14 @@ import rich.table
 from dim_tf.reporting.cards import Rows
 from dim_tf.reporting.cards import to_markdown
 
-_LATEX_SPECIAL = str.maketrans({"%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#"})
+_LATEX_SPECIAL = str.maketrans(
+    {
+        **{character: f"\\{character}" for character in "%_&#${}"},
+        "\\": r"\textbackslash{}",
+        "^": r"\textasciicircum{}",
+        "~": r"\textasciitilde{}",
+    }
+)
 
 
 def plain(row) -> list[str]:

@@ -52,7 +52,8 @@ def page(
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined
     )
-    return environment.from_string(_TEMPLATE.read_text()).render(
+    template = _TEMPLATE.read_text(encoding="utf-8")
+    return environment.from_string(template).render(
         title=title,
         rows=list(map(formats.plain, rows)),
         diagnostics=notes,
@@ -60,7 +61,7 @@ def page(
         boxes=boxes,
         galleries=galleries,
         latents=_svg(figures.latent_spaces(*latents)) if latents else None,
-        costs=tables.costs_table(records),
+        costs=list(map(formats.plain, tables.costs_table(records))),
         thresholds=tables.thresholds_text(limits),
     )
 

@@ -38,6 +38,7 @@ class Cell:
         distances: float64 `(n,)`, in the attack's norm.
         threshold: the distance within which an adversarial counts.
         dataset: of the images; None: not known.
+        parts: the attacks that a minimum is over.
     """
 
     model: str
@@ -47,6 +48,7 @@ class Cell:
     distances: np.ndarray
     threshold: float
     dataset: str | None = None
+    parts: frozenset[str] = frozenset()
 
 
 def cells(
@@ -60,7 +62,7 @@ def cells(
 
     Raises:
         ValueError: a sample has two records of one attack, or a model has
-            records of several data sets.
+            records of several data sets, or of several weights.
     """
     return _cells(records.filter(_is_probe(records, pc.not_equal)), limits)
 
@@ -77,7 +79,8 @@ def _is_probe(records, compare):
 
 
 def _cells(records: pa.Table, limits: Mapping[str, float]) -> list[Cell]:
-    datasets = _datasets(records)
+    datasets = _of_models(records, results.DATASET.name, "images of")
+    _of_models(records, results.WEIGHTS.name, "the weights")
     model_codes, models = _encoded(records["model"])
     attack_codes, attacks = _encoded(records["attack"])
     samples = records["sample"].to_numpy()
@@ -93,7 +96,8 @@ def _cells(records: pa.Table, limits: Mapping[str, float]) -> list[Cell]:
         if len(twice):
             raise ValueError(
                 f"{attack} on {model} has several records of sample "
-                f"{twice[0]}; delete the files that overlap"
+                f"{twice[0]}; of the files in {model}/{attack}, delete those "
+                "that overlap"
             )
         norm = records["norm"][int(first)].as_py()
         distances = records[f"distance_{norm}"].to_numpy()[rows]
@@ -109,16 +113,18 @@ def _cells(records: pa.Table, limits: Mapping[str, float]) -> list[Cell]:
     return [found[first] for first in sorted(found)]
 
 
-def _datasets(records: pa.Table) -> dict[str, str | None]:
-    """What the images of every model are of."""
+def _of_models(
+    records: pa.Table, column: str, words: str
+) -> dict[str, str | None]:
+    """The one value of a column that every model has."""
     found: dict[str, str | None] = {}
-    pairs = records.group_by(["model", "dataset"], use_threads=False)
+    pairs = records.group_by(["model", column], use_threads=False)
     for row in pairs.aggregate([]).to_pylist():
-        model, dataset = row["model"], row["dataset"]
-        if found.setdefault(model, dataset) != dataset:
+        model, value = row["model"], row[column]
+        if found.setdefault(model, value) != value:
             raise ValueError(
-                f"{model} has records of images of {found[model]} and of "
-                f"{dataset}, which are no samples of one set; report on a "
+                f"{model} has records of {words} {found[model]} and of "
+                f"{words} {value}, which are not to be mixed; report on a "
                 "folder with those of one"
             )
     return found
@@ -148,6 +154,7 @@ def closest(members: list[Cell], name: str) -> Cell:
         attack=name,
         samples=common,
         distances=np.min(distances, axis=0),
+        parts=frozenset(cell.attack for cell in members),
     )
 
 
@@ -174,12 +181,18 @@ def closest_across_norms(records: pa.Table) -> list[Cell]:
         records: of `evaluation.results`; those of probes are left out.
 
     Returns:
-        Cells called `any_<norm>`.
+        Cells called `any_<norm>`, of the samples that all attacks on a model
+        have, where there are some.
     """
     own = records.filter(_is_probe(records, pc.not_equal))
+    attacks = own.group_by("model").aggregate([("attack", "count_distinct")])
     wanted = [(f"distance_{norm}", "min") for norm in thresholds.PAPER]
     least = own.group_by(["model", "sample"], use_threads=False)
-    least = least.aggregate(wanted).sort_by("sample")
+    least = least.aggregate([*wanted, ("attack", "count")])
+    least = least.join(attacks, "model").sort_by("sample")
+    least = least.filter(
+        pc.field("attack_count") == pc.field("attack_count_distinct")
+    )
     return [
         Cell(
             model,
@@ -225,15 +238,16 @@ def larger(
 ) -> Estimate | None:
     """Share of samples that the first cell's distance is the larger of.
 
-    Of the samples that both have, those apart that are as far in both. The same
-    samples tell two cells apart that accuracies of so many cannot. The interval
-    is Wilson's.
+    Of the samples that both have, those apart that are as far in both. The
+    same samples tell two cells apart that accuracies of so many cannot. The
+    interval is Clopper and Pearson's, which leaves one half out if and only if
+    the exact sign test tells the cells apart.
 
     Args:
         first, second: of two models.
         within: whether all that counts of a distance is if it is within the
             threshold: the share is then of samples that are robust in one of
-            the two alone, as in McNemar's test.
+            the two alone, and the test McNemar's.
 
     Returns:
         The share; None where no sample is left.
@@ -246,12 +260,12 @@ def larger(
         for cell in (first, second)
     )
     differ = ours != theirs
-    return _share((ours > theirs)[differ]) if differ.any() else None
+    return _share((ours > theirs)[differ], "exact") if differ.any() else None
 
 
-def _share(hits: np.ndarray) -> Estimate:
+def _share(hits: np.ndarray, method: str = "wilson") -> Estimate:
     test = stats.binomtest(int(hits.sum()), len(hits))
-    interval = test.proportion_ci(CONFIDENCE, "wilson")
+    interval = test.proportion_ci(CONFIDENCE, method)
     return Estimate(test.statistic, interval.low, interval.high)
 
 

@@ -74,8 +74,7 @@ def results_table(
     """
     cells = statistics.cells(records, limits)
     models = list(dict.fromkeys(cell.model for cell in cells))
-    of_paper = records.filter(pc.field("preset") == "paper")
-    whole = frozenset(of_paper["norm"].unique().to_pylist())
+    whole = norms_of_paper(records)
     rows: Rows = [("", *(f"`{model}`" for model in models))]
     if not allow_missing:
         check(cells, whole)
@@ -104,6 +103,20 @@ def results_table(
     norms = dict.fromkeys(cell.norm for cell in cells)
     rows.append(("thresholds", *[thresholds_text(limits, norms)] * len(models)))
     return rows
+
+
+def norms_of_paper(records: pa.Table) -> frozenset[str]:
+    """Norms with attacks of the paper's suite: they are to have all of it."""
+    own = records.filter(pc.field("preset") == "paper")
+    return frozenset(own["norm"].unique().to_pylist())
+
+
+def check_norm(norm: str) -> None:
+    """Raises ValueError unless it is one that there are tables of."""
+    if norm not in TITLES:
+        raise ValueError(
+            f"unknown norm {norm!r}, expected one of {', '.join(TITLES)}"
+        )
 
 
 def thresholds_text(
@@ -136,14 +149,22 @@ def check(cells: list[Cell], whole: Collection[str] = ()) -> None:
     Raises:
         ValueError: they have not; says what is missing.
     """
-    for norm, title in TITLES.items():
-        missing = _lacks(cells, norm, whole)
-        if missing:
-            raise ValueError(
-                f"no minimum over the attacks in {title}: "
-                f"{'; '.join(missing)}. Finish the sweep, or allow it with "
-                "--allow_missing"
-            )
+    for gap in gaps(cells, whole):
+        raise ValueError(
+            f"no minimum over the attacks in {gap}. Finish the sweep, leave "
+            "out attacks that are not for all models, or allow it with "
+            "--allow_missing"
+        )
+
+
+def gaps(cells: list[Cell], whole: Collection[str] = ()) -> list[str]:
+    """What minima lack, in words, a text for a norm; arguments as `check`."""
+    lacks = {norm: _lacks(cells, norm, whole) for norm in TITLES}
+    return [
+        f"{TITLES[norm]}: {'; '.join(missing)}"
+        for norm, missing in lacks.items()
+        if missing
+    ]
 
 
 def _lacks(cells: list[Cell], norm: str, whole: Collection[str]) -> list[str]:
@@ -185,10 +206,28 @@ def paper_accuracy(cell: Cell) -> float | None:
     """What the paper reports in place of a cell's; None: nothing."""
     if cell.threshold != thresholds.PAPER[cell.norm]:
         return None
-    row = cell.attack
-    if row.startswith("all_"):
-        row += "_accuracy"
-    return paper_value(cell, row)
+    if cell.parts:
+        return _paper_minimum(cell, "accuracy")
+    return paper_value(cell, cell.attack)
+
+
+def paper_median(cell: Cell) -> float | None:
+    """What the paper reports in place of a minimum's; None: nothing.
+
+    Of one attack alone it reports no median.
+    """
+    return _paper_minimum(cell, "median")
+
+
+def _paper_minimum(cell, kind):
+    if not is_whole(cell):
+        return None
+    return paper_value(cell, f"{cell.attack}_{kind}")
+
+
+def is_whole(cell: Cell) -> bool:
+    """Whether a minimum is over all of the paper's attacks of its norm."""
+    return cell.parts >= frozenset(paper_attacks(cell.norm))
 
 
 def paper_value(cell: Cell, row: str) -> float | None:
@@ -203,7 +242,7 @@ def paper_value(cell: Cell, row: str) -> float | None:
 
 def _median(cell: Cell) -> str:
     estimate = statistics.median_distance(cell)
-    known = paper_value(cell, f"{cell.attack}_median")
+    known = paper_median(cell)
     text = f"{estimate.value:.2g} [{estimate.low:.2g}, {estimate.high:.2g}]"
     return text if known is None else f"{text}, paper {known:g}"
 
@@ -234,7 +273,7 @@ def _minimal_accuracies(overall: list[Cell], models, mark: str) -> tuple:
         )
         limits = {cell.norm: cell.threshold for cell in own}
         known = paper_value(own[0], "minimal_accuracy")
-        alike = limits == thresholds.PAPER
+        alike = limits == thresholds.PAPER and all(map(is_whole, own))
         texts.append(percent(least, known if alike else None) + mark)
     return title, *texts
 
