@@ -220,6 +220,12 @@ def main(argv: list[str]) -> None:
     if argv:
         raise ValueError(f"benchmark takes flags only, got {argv[0]!r}")
     settings = config.from_flags(BenchmarkConfig)
+    if settings.subject not in ("attacks", "overhead", "synthesis"):
+        reason = f"--subject={settings.subject} looks at no data set"
+        config.reject_flags(data.DataConfig, reason)
+    if settings.subject != "stack":
+        reason = "it is for --subject=stack"
+        config.reject_flags(dim.DimConfig, reason)
     if settings.subject == "attacks":
         rows = attack_rows(settings, config.from_flags(data.DataConfig))
         print(cards.to_markdown(benchmarks.attacks_table(rows)), end="\n\n")

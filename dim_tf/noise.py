@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from dim_tf import config
+
 
 def fold_in(seed, number):
     """A seed for part `number` of what `seed` is the seed of.
@@ -78,7 +80,7 @@ def parse_noise(text: str) -> tuple[Noise, ...]:
         ValueError: unknown kind, or a strength that is malformed or too large.
     """
     noises = []
-    for part in filter(None, text.split(",")):
+    for part in config.listed(text):
         kind, _, strength = part.partition(":")
         if kind not in NOISES:
             raise ValueError(

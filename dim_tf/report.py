@@ -153,17 +153,21 @@ def main(argv: list[str]) -> None:
     known += [".html"] * bool(settings.results)
     known += [".png"] * bool(settings.latents)
     formats.check(output, known)
-    output.parent.mkdir(parents=True, exist_ok=True)
     if output.suffix == ".png":
         # Of what no table needs: it draws.
         from dim_tf.reporting import figures
 
-        latents = _latents(settings)
-        figures.latent_spaces(*latents).savefig(output, dpi=120)
-    elif settings.template:
-        output.write_text(_document(settings, output), encoding="utf-8")
-    else:
-        output.write_text(_text(settings, output.suffix), encoding="utf-8")
+        figure = figures.latent_spaces(*_latents(settings))
+        output.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(output, dpi=120)
+        return
+    text = (
+        _document(settings, output)
+        if settings.template
+        else _text(settings, output.suffix)
+    )
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(text, encoding="utf-8")
 
 
 def _text(settings: ReportConfig, suffix: str) -> str:
@@ -237,11 +241,15 @@ def _rows(settings: ReportConfig):
         )
         notes = diagnostics.diagnostics(records, settings.limits)
         notes += [
-            (diagnostics.NOTE, f"Minima with a * lack, in {gap}.")
-            for gap in tables.gaps(
+            (
+                diagnostics.NOTE,
+                f"Minima with a * are over what is there alone, in "
+                f"{tables.TITLES[norm]}: {gap}.",
+            )
+            for norm, gap in tables.gaps(
                 statistics.cells(records, settings.limits),
                 tables.norms_of_paper(records),
-            )
+            ).items()
         ]
         return rows, notes, records
     if settings.benchmark:

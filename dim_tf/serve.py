@@ -61,7 +61,7 @@ def main(argv: list[str]) -> None:
     if argv:
         raise ValueError(f"serve takes flags only, got {argv[0]!r}")
     settings = config.from_flags(ServeConfig)
-    names = [name for name in settings.models.split(",") if name]
+    names = config.listed(settings.models)
     repository = Repository(pathlib.Path(settings.model_base_path), names)
     repository.refresh()
     if not repository.names:

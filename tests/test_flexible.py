@@ -93,6 +93,17 @@ def test_blur_matrices_are_scipy_s_filter(generator):
         )
 
 
+def test_settings_of_the_blur_are_checked():
+    for settings, words in (
+        ({"max_sigma": -3.0}, "max_sigma must be at least 0, got -3.0"),
+        ({"max_sigma": np.nan}, "max_sigma must be at least 0, got nan"),
+        ({"channel_axis": 2}, "channel_axis must be 1 or 3, got 2"),
+        ({"steps": 0}, "steps must be at least 1, got 0"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            blur.GaussianBlurAttack(**settings)
+
+
 def test_blur_of_channels_first_images(generator):
     images = generator.uniform(size=(3, 2, 4, 5)).astype(np.float32)
     labels = np.zeros(3, np.int64)

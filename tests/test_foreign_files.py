@@ -31,6 +31,11 @@ def test_of_several_outputs_one_is_named(name, images, tmp_path):
     found = loaded(path, reading)(images)["scores"]
     expected = keras.Model(inputs, logits)(images)
     np.testing.assert_allclose(found, expected, 1e-5, 1e-6)
+    with pytest.raises(ValueError, match="no names; leave out --scores=x"):
+        loaded(
+            saved(keras.Model(inputs, logits), tmp_path / "one.keras"),
+            foreign.Reading(scores="x"),
+        )
     digests = {foreign.digest(path, each) for each in (foreign.PLAIN, reading)}
     assert len(digests) == 2
 
@@ -69,6 +74,19 @@ def test_signatures_that_no_attack_can_ask(shape, dtype, message, tmp_path):
     path = exported(score, tmp_path / "m", *shape, dtype=dtype)
     with pytest.raises(ValueError, match=message):
         loaded(path)
+
+
+def test_an_output_of_probabilities_is_named_too(images, tmp_path):
+    inputs = keras.Input(SHAPE)
+    logits = scores_of(inputs)
+    outputs = {"likely": keras.layers.Softmax()(logits)}
+    path = saved(keras.Model(inputs, outputs), tmp_path / "m.keras")
+    with pytest.raises(ValueError, match="none of them is called x"):
+        loaded(path, foreign.Reading(probabilities=True, scores="x"))
+    reading = foreign.Reading(probabilities=True, scores="likely")
+    found = loaded(path, reading)(images)["scores"]
+    expected = tf.nn.log_softmax(keras.Model(inputs, logits)(images))
+    np.testing.assert_allclose(found, expected, 1e-5, 1e-5)
 
 
 class Unsaid(keras.Model):

@@ -250,6 +250,8 @@ def test_xla_takes_the_same_steps(norm, net, model):
     ("settings", "message"),
     [
         ({"steps": 0}, "steps must be at least 1, got 0"),
+        ({"rel_stepsize": -1.0}, "rel_stepsize must be at least 0, got -1.0"),
+        ({"abs_stepsize": -1.0}, "abs_stepsize must be at least 0, got -1.0"),
         ({"quantile": 1.5}, "quantile must be between 0 and 1, got 1.5"),
         ({"projection": "l2"}, "projection must be one of exact, foolbox, got"),
     ],
@@ -258,3 +260,10 @@ def test_xla_takes_the_same_steps(norm, net, model):
 def test_misuse_is_told(settings, message):
     with pytest.raises(ValueError, match=message):
         gradient_descent.SparseL1DescentAttack(**settings)
+
+
+def test_a_length_of_steps_alone_is_enough():
+    attack = gradient_descent.LinfProjectedGradientDescentAttack(
+        abs_stepsize=0.01, rel_stepsize=None
+    )
+    assert attack.abs_stepsize == 0.01

@@ -1,4 +1,5 @@
 import pathlib
+import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -53,6 +54,24 @@ def test_what_is_written_is_read(tmp_path):
     added = ("dataset", "weights_digest", "largest_epsilon")
     assert few.column_names == ["sample", *added]
     assert few["dataset"].to_pylist() == ["mnist"] * 5
+
+
+def test_what_is_of_no_results_folder_is_refused(tmp_path):
+    one = results.shard_path(tmp_path / "a" / "dim" / "l2_bim", range(1))
+    two = results.shard_path(tmp_path / "b" / "dim" / "l2_bim", range(1))
+    for path in (one, two):
+        results.write_shard(path, columns([0]), FINGERPRINT)
+    with pytest.raises(ValueError, match="several folders .*/a and .*/b,"):
+        results.read(tmp_path)
+    # A link to a file is as good as the file.
+    linked = tmp_path / "c" / "dim" / "l2_bim" / "00001-00001.parquet"
+    linked.parent.mkdir(parents=True)
+    linked.symlink_to(one)
+    shutil.copy(two, linked.with_name("00002-00002.parquet"))
+    assert len(results.read(tmp_path / "c")) == 2
+    pq.write_table(pa.table({"x": [1]}), one.with_name("notes.parquet"))
+    with pytest.raises(ValueError, match="notes.parquet holds no records"):
+        results.read(tmp_path / "a")
 
 
 def test_of_what_images_are_a_file_may_not_say(tmp_path):

@@ -179,6 +179,20 @@ def test_an_operation_without_a_gradient_has_none(subject):
     np.testing.assert_array_equal(sizes, np.zeros(len(subject.examples)))
 
 
+def test_what_of_a_gradient_is_finite_counts(subject):
+    """Attacks follow it, so that it is no alarm."""
+    examples = subject.examples.take([0, 1])
+    examples.images[0, 0] = 0.0
+    examples.images[1] = 0.0
+
+    def model(images, training):
+        return subject.model(tf.sqrt(images), training=training)
+
+    some, none = gradients.largest_entries(model, examples)
+    assert some > 0
+    assert np.isnan(none)
+
+
 def test_nothing_found_is_infinitely_far(subject):
     constant = keras.Model(
         subject.model.input,

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from dim_tf import data
 from dim_tf import metrics
+from dim_tf import models
 from dim_tf.evaluation import targets
 from dim_tf.models import foreign
 
@@ -166,13 +167,16 @@ def test_models_of_others_may_be_named(tmp_path, classifier):
         targets.find_all(f"{first},{second}")
     found = targets.find_all(f"one={first}, two={second}")
     assert [target.name for target in found] == ["one", "two"]
-    for name in ("dim", "a/b", ".."):
+    for name in ("dim", "a/b", "..", ""):
         with pytest.raises(ValueError, match=f"'{name}' is the name of a mode"):
             targets.find(f"{name}={first}")
     with pytest.raises(ValueError, match="leave out mine="):
-        targets.find("mine=dim")
-    with pytest.raises(FileNotFoundError, match="there is no .*nothing.keras"):
-        targets.find("nothing.keras")
+        targets.find(f"mine={models.find('dim')}")
+    for missing in ("nothing.keras", "mine=nothing", "runs/lr=0.1/m.keras"):
+        with pytest.raises(FileNotFoundError, match=f"of '{missing}'"):
+            targets.find(missing)
+    with pytest.raises(ValueError, match="'mine=' is neither"):
+        targets.find("mine=")
 
 
 def test_one_score_is_no_classifier(tmp_path, classifier, images):

@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from dim_tf.attacks import checks
 from dim_tf.attacks.adaptor import frozen
 from dim_tf.attacks.flexible import LinearSearch
 
@@ -59,6 +60,8 @@ class GaussianBlurAttack(LinearSearch):
             raise ValueError(
                 f"channel_axis must be 1 or 3, got {self.channel_axis!r}"
             )
+        if self.max_sigma is not None:
+            checks.at_least("max_sigma", self.max_sigma, 0)
 
     def start(self, problem, rows):
         if len(problem.shape) != 3:

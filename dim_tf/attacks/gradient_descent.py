@@ -44,8 +44,9 @@ class GradientDescent(FixedEpsilon):
 
     def __post_init__(self):
         checks.at_least("steps", self.steps, 1)
-        checks.at_least("rel_stepsize", self.rel_stepsize, 0)
-        if self.abs_stepsize is not None:
+        if self.abs_stepsize is None:
+            checks.at_least("rel_stepsize", self.rel_stepsize, 0)
+        else:
             checks.at_least("abs_stepsize", self.abs_stepsize, 0)
         checks.one_of("loss", self.loss, LOSSES)
 

@@ -240,7 +240,8 @@ class Problem:
         """Scores, objectives of them, and gradients `(batch, k, pixels)`.
 
         All gradients share a forward pass. What of them is not finite is zero,
-        and so is what a model without a gradient has.
+        and so is what a model without a gradient has, of which TensorFlow
+        tells nothing here unless it has an operation without one.
 
         Args:
             objectives: scores -> `(batch, k)`.

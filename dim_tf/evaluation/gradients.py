@@ -24,7 +24,7 @@ def largest_entries(model: keras.Model, examples: data.Examples) -> np.ndarray:
 
     Returns:
         float32 `(n,)`: 0 where there is no way up, also where the model has
-        no gradient at all; NaN where the gradient is not finite.
+        no gradient at all; NaN where no entry is finite.
     """
     sizes = []
     for first in range(0, len(examples), _BATCH_SIZE):
@@ -35,6 +35,8 @@ def largest_entries(model: keras.Model, examples: data.Examples) -> np.ndarray:
             functools.partial(log_odds_against, labels),
             images,
         )
-        sizes.append(np.abs(gradients.numpy()).reshape(len(labels), -1).max(1))
+        entries = np.abs(gradients.numpy()).reshape(len(labels), -1)
+        # Attacks follow what of it is finite.
+        sizes.append(np.where(np.isfinite(entries), entries, -1.0).max(1))
     result = np.concatenate(sizes)
-    return np.where(np.isfinite(result), result, np.nan)
+    return np.where(result < 0, np.nan, result)

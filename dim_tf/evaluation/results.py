@@ -160,17 +160,11 @@ def read(folder: pathlib.Path, columns=None) -> pa.Table:
         ValueError: a file that is damaged or holds no records, or more than
             one folder of results.
     """
-    paths = sorted(folder.rglob("*.parquet"))
+    paths = sorted(folder.absolute().rglob("*.parquet"))
     if not paths:
         raise FileNotFoundError(
             f"no records (*.parquet) below {folder}; make some with `python "
             "-m dim_tf.evaluate`"
-        )
-    places = sorted({str(path.resolve().parents[2]) for path in paths})
-    if len(places) > 1:
-        raise ValueError(
-            f"{folder} holds several folders of results, such as {places[0]} "
-            f"and {places[1]}, whose records are not to be mixed; name one"
         )
 
     def table(path):
@@ -194,7 +188,14 @@ def read(folder: pathlib.Path, columns=None) -> pa.Table:
             own = own.append_column(field, repeated)
         return own.replace_schema_metadata()
 
-    return pa.concat_tables([_opened(table, path) for path in paths])
+    tables = [_opened(table, path) for path in paths]
+    places = sorted({str(path.parents[2]) for path in paths})
+    if len(places) > 1:
+        raise ValueError(
+            f"{folder} holds several folders of results, such as {places[0]} "
+            f"and {places[1]}, whose records are not to be mixed; name one"
+        )
+    return pa.concat_tables(tables)
 
 
 def adversarials(

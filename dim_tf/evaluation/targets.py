@@ -60,20 +60,20 @@ def find(name_or_path: str, reading: Reading = foreign.PLAIN) -> Target:
         ValueError, FileNotFoundError: as `models.find`; or a model of others
             has the name of one of this project, or no signatures.
     """
-    name = ""
-    if not pathlib.Path(name_or_path).exists() and "=" in name_or_path:
-        name, _, name_or_path = name_or_path.partition("=")
+    given = pathlib.Path(name_or_path)
+    name, _, after = name_or_path.partition("=")
+    renamed = bool(after) and not given.exists()
     # Who loads it may be elsewhere.
-    path = pathlib.Path(name_or_path).resolve()
+    path = (pathlib.Path(after.strip()) if renamed else given).resolve()
     named = name_or_path in models.MODELS
-    if not named and not path.exists() and path.suffix:
-        raise FileNotFoundError(f"there is no {path}")
+    if not path.exists() and (renamed or (path.suffix and not named)):
+        raise FileNotFoundError(f"there is no {path}, of {name_or_path!r}")
     if not named and path.exists() and not (path / "card.json").is_file():
-        name = name or foreign.name_of(path)
-        if name in (*models.MODELS, "..") or pathlib.Path(name).name != name:
+        name = name.strip() if renamed else foreign.name_of(path)
+        if name in (*models.MODELS, "", "..") or "/" in name:
             raise ValueError(
                 f"{path} has no card.json, and {name!r} is the name of a model "
-                "of this project, or no name of a folder; give it another by "
+                "of this project, or none of a folder; give it another by "
                 "name=path, or its records would be taken for that model's"
             )
         if path.is_file() and reading.signature != foreign.PLAIN.signature:
@@ -84,10 +84,10 @@ def find(name_or_path: str, reading: Reading = foreign.PLAIN) -> Target:
             )
         load = functools.partial(foreign.load, path, reading)
         return Target(name, foreign.digest(path, reading), load)
-    if name:
+    if renamed:
         raise ValueError(
-            f"{name_or_path} is a model of this project, whose name is its "
-            f"card's; leave out {name}="
+            f"{path} is a model of this project, which has its name from its "
+            f"card; leave out {name}="
         )
     folder = models.find(name_or_path).resolve()
     card = saving.read_card(folder)

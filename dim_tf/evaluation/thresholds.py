@@ -1,9 +1,10 @@
 """The distances within which an adversarial counts."""
 
-import fractions
 import math
 
 import numpy as np
+
+from dim_tf import config
 
 # Section 4 of the paper, whose text swaps those of L0 and Linf.
 PAPER = {"l2": 1.5, "linf": 0.3, "l0": 12.0, "l1": 8.0}
@@ -29,10 +30,11 @@ def parse(text: str) -> dict[str, float]:
         ValueError: no such text, or more than white is from black in Linf.
     """
     found = dict(PAPER)
-    for pair in filter(None, text.split(",")):
-        norm, _, distance = pair.strip().partition(":")
+    for pair in config.listed(text):
+        norm, _, distance = pair.partition(":")
+        part, _, of = distance.partition("/")
         try:
-            value = float(fractions.Fraction(distance))
+            value = float(part) / float(of or 1)
         except (ValueError, ZeroDivisionError):
             value = math.nan
         if norm not in PAPER or not 0 < value < math.inf:

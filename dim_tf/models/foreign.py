@@ -151,7 +151,7 @@ def _read_saved_model(path, signature):
             "which there are no gradients; expected floats; export a "
             "signature that takes these"
         )
-    if not len(spec.shape) or spec.shape[0] is not None:
+    if spec.shape.rank in (None, 0) or spec.shape[0] is not None:
         raise ValueError(
             f"signature {signature!r} of {path} takes {spec.shape}; expected "
             "an unknown first size, the batch's; export it so"
@@ -183,11 +183,16 @@ def _scores(inner, pixels, path, reading):
         wanted = reading.scores or "scores"
         if wanted not in outputs and (reading.scores or len(outputs) > 1):
             raise ValueError(
-                f"{path} has the outputs {', '.join(outputs)}, and none of "
-                f"them is called {wanted}; name that with the logits by "
-                "--scores=..."
+                f"{path} has the outputs {', '.join(sorted(outputs))}, and "
+                f"none of them is called {wanted}; name that with the logits "
+                "by --scores=..."
             )
         outputs = outputs.get(wanted, next(iter(outputs.values())))
+    elif reading.scores:
+        raise ValueError(
+            f"the outputs of {path} have no names; leave out "
+            f"--scores={reading.scores}"
+        )
     elif isinstance(outputs, list | tuple):
         if len(outputs) > 1:
             raise ValueError(
@@ -204,10 +209,11 @@ def _scores(inner, pixels, path, reading):
 
 
 def _logarithms(inner, find):
+    given = find(inner)
     logits = _less_softmax(inner)
     if logits is not None:
-        return {"scores": keras.ops.log_softmax(find(logits))}
-    given = find(inner)
+        scores = find(logits, reading=PLAIN)
+        return {"scores": keras.ops.log_softmax(scores)}
     # Of a zero there is none. What is less is no probability, and has none
     # either.
     least = np.finfo(np.float32).tiny

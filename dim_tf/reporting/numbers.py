@@ -29,25 +29,46 @@ def rows(
         allow_missing: as `tables.results_table`.
 
     Returns:
-        A row for every attack on a model, and one for the closest of all
-        attacks of a norm, called `all_<norm>`; shares from 0 to 1. None is what
-        the paper does not say.
+        A row for every attack on a model; for the closest of all attacks of a
+        norm, called `all_<norm>`; for the least accuracy of these, called
+        `minimal_accuracy`; and for the `clean_accuracy`. Shares are from 0 to
+        1. `lacks` says why a minimum is not whole. None is what there is not.
 
     Raises:
         ValueError: as `tables.results_table`.
     """
     cells = statistics.cells(records, limits)
+    whole = tables.norms_of_paper(records)
     if not allow_missing:
-        tables.check(cells, tables.norms_of_paper(records))
+        tables.check(cells, whole)
+    gaps = tables.gaps(cells, whole)
     minima = [
         cell
         for norm in tables.TITLES
         for cell in statistics.closest_by_model(cells, norm)
     ]
-    return [_row(cell) for cell in (*cells, *minima)]
+    found = [
+        _row(cell, tables.paper_accuracy(cell))
+        | _estimate("median", statistics.median_distance(cell))
+        | {"paper_median": tables.paper_median(cell)}
+        | {"lacks": gaps.get(cell.norm) if cell.parts else None}
+        for cell in (*cells, *minima)
+    ]
+    for model in dict.fromkeys(cell.model for cell in minima):
+        own = [cell for cell in minima if cell.model == model]
+        least = dataclasses.replace(
+            tables.weakest(own), attack="minimal_accuracy"
+        )
+        lacks = "; ".join(gaps.values()) or None
+        known = tables.paper_minimal_accuracy(own)
+        found.append(_row(least, known) | {"lacks": lacks})
+    for model, share in statistics.clean_accuracy(cells).items():
+        row = {"model": model, "attack": "clean_accuracy"}
+        found.append(row | _estimate("accuracy", share))
+    return [dict.fromkeys(found[0]) | row for row in found]
 
 
-def _row(cell: Cell) -> Row:
+def _row(cell: Cell, known: float | None) -> Row:
     return {
         "model": cell.model,
         "attack": cell.attack,
@@ -56,9 +77,7 @@ def _row(cell: Cell) -> Row:
         "samples": len(cell.samples),
         "threshold": cell.threshold,
         **_estimate("accuracy", statistics.robust_accuracy(cell)),
-        "paper_accuracy": tables.paper_accuracy(cell),
-        **_estimate("median", statistics.median_distance(cell)),
-        "paper_median": tables.paper_median(cell),
+        "paper_accuracy": known,
     }
 
 

@@ -78,13 +78,14 @@ def results_table(
     rows: Rows = [("", *(f"`{model}`" for model in models))]
     if not allow_missing:
         check(cells, whole)
+    lacking = gaps(cells, whole)
     overall: list[Cell] = []
     marks = set()
     for norm, title in TITLES.items():
         own = [cell for cell in cells if cell.norm == norm]
         if not own:
             continue
-        mark = " *" if _lacks(cells, norm, whole) else ""
+        mark = " *" if norm in lacking else ""
         marks.add(mark)
         for attack in dict.fromkeys(cell.attack for cell in own):
             rows.append((f"`{attack}`", *_texts(own, models, attack)))
@@ -149,22 +150,20 @@ def check(cells: list[Cell], whole: Collection[str] = ()) -> None:
     Raises:
         ValueError: they have not; says what is missing.
     """
-    for gap in gaps(cells, whole):
+    for norm, gap in gaps(cells, whole).items():
         raise ValueError(
-            f"no minimum over the attacks in {gap}. Finish the sweep, leave "
-            "out attacks that are not for all models, or allow it with "
-            "--allow_missing"
+            f"no minimum over the attacks in {TITLES[norm]}: {gap}. Finish the "
+            "sweep, leave out attacks that are not for all models, or allow it "
+            "with --allow_missing"
         )
 
 
-def gaps(cells: list[Cell], whole: Collection[str] = ()) -> list[str]:
-    """What minima lack, in words, a text for a norm; arguments as `check`."""
+def gaps(cells: list[Cell], whole: Collection[str] = ()) -> dict[str, str]:
+    """Why minima are not whole, by norm, in words; arguments as `check`."""
     lacks = {norm: _lacks(cells, norm, whole) for norm in TITLES}
-    return [
-        f"{TITLES[norm]}: {'; '.join(missing)}"
-        for norm, missing in lacks.items()
-        if missing
-    ]
+    return {
+        norm: "; ".join(missing) for norm, missing in lacks.items() if missing
+    }
 
 
 def _lacks(cells: list[Cell], norm: str, whole: Collection[str]) -> list[str]:
@@ -179,13 +178,13 @@ def _lacks(cells: list[Cell], norm: str, whole: Collection[str]) -> list[str]:
     paper = paper_attacks(norm) if norm in whole else []
     known = [name for name in paper if name in names]
     found = [
-        f"{name} on {model}"
+        f"no {name} on {model}"
         for name in names
         for model in models
         if (model, name) not in there
     ]
     if len(known) < len(paper):
-        found.append(f"{len(known)} attacks of the paper's {len(paper)}")
+        found.append(f"only {len(known)} of the paper's {len(paper)} attacks")
     for model in models:
         samples = [each for (of, _), each in there.items() if of == model]
         sizes = sorted(map(len, samples))
@@ -267,15 +266,25 @@ def _minimal_accuracies(overall: list[Cell], models, mark: str) -> tuple:
         if not own:
             texts.append("-")
             continue
-        least = min(
-            map(statistics.robust_accuracy, own),
-            key=lambda estimate: estimate.value,
-        )
-        limits = {cell.norm: cell.threshold for cell in own}
-        known = paper_value(own[0], "minimal_accuracy")
-        alike = limits == thresholds.PAPER and all(map(is_whole, own))
-        texts.append(percent(least, known if alike else None) + mark)
+        least = statistics.robust_accuracy(weakest(own))
+        texts.append(percent(least, paper_minimal_accuracy(own)) + mark)
     return title, *texts
+
+
+def weakest(minima: list[Cell]) -> Cell:
+    """The minimum of a norm that leaves a model the least accuracy."""
+    return min(minima, key=lambda cell: statistics.robust_accuracy(cell).value)
+
+
+def paper_minimal_accuracy(minima: list[Cell]) -> float | None:
+    """What the paper reports in place of the least of a model's minima.
+
+    None: nothing, as where they are not those of its norms and thresholds.
+    """
+    limits = {cell.norm: cell.threshold for cell in minima}
+    if limits != thresholds.PAPER or not all(map(is_whole, minima)):
+        return None
+    return paper_value(minima[0], "minimal_accuracy")
 
 
 def _sample_counts(cells: list[Cell], models) -> list[str]:
