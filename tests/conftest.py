@@ -19,7 +19,7 @@ from dim_tf import models
 from dim_tf.models import dim
 from dim_tf.models import saving
 from dim_tf.models.analysis_by_synthesis import AbsConfig
-from dim_tf.reporting import tables
+from dim_tf.reporting import paper
 
 TINY_TRAIN = 600
 TINY_VALIDATION = 100
@@ -41,7 +41,7 @@ def generator():
 @pytest.fixture
 def paper_of_few(monkeypatch):
     """The paper's minima, as if it had no more attacks than a test has."""
-    monkeypatch.setattr(tables, "paper_attacks", lambda norm: [])
+    monkeypatch.setattr(paper, "attacks", lambda norm: [])
 
 
 def _blobs(generator, count):

@@ -6,6 +6,7 @@ import pytest
 from dim_tf.attacks import suite
 from dim_tf.evaluation import results
 from dim_tf.evaluation import thresholds
+from dim_tf.reporting import paper
 from dim_tf.reporting import statistics
 from dim_tf.reporting import tables
 
@@ -242,11 +243,11 @@ def test_another_preset_makes_no_gap_of_the_paper_s_whole():
     quick = records(
         *(("dim", f"l2_{number}", "l2", [1.0]) for number in range(22))
     )
-    paper = records(("dim", "l2_ddn", "l2", [1.0]), preset="paper")
+    one = records(("dim", "l2_ddn", "l2", [1.0]), preset="paper")
     with pytest.raises(ValueError, match="only 1 of the paper's 22 attacks"):
-        tables.results_table(pa.concat_tables([quick, paper]))
+        tables.results_table(pa.concat_tables([quick, one]))
     # What both have keeps the preset that it was first made for.
-    names = tables.paper_attacks("l2")
+    names = paper.attacks("l2")
     quick = records(("dim", names[0], "l2", [1.0]), ("dim", "l1", "l1", [1.0]))
     rest = (("dim", name, "l2", [1.0]) for name in names[1:])
     table = pa.concat_tables([quick, records(*rest, preset="paper")])
@@ -256,8 +257,8 @@ def test_another_preset_makes_no_gap_of_the_paper_s_whole():
 def test_the_paper_s_attacks_are_those_of_its_suite():
     for norm in tables.TITLES:
         names = {name for name in suite.PAPER if name.startswith(f"{norm}_")}
-        assert set(tables.paper_attacks(norm)) == names
-        assert len(tables.paper_attacks(norm)) == len(names)
+        assert set(paper.attacks(norm)) == names
+        assert len(paper.attacks(norm)) == len(names)
 
 
 @pytest.mark.parametrize("dataset", ["fashion_mnist", "0a1b2c", None])
@@ -298,7 +299,7 @@ def test_models_of_one_name_are_not_mixed():
 
 
 def test_the_paper_s_values():
-    values = tables.paper_values()
+    values = paper.values()
     assert values["all_linf_median", "bi_dim"] == 0.49
     assert values["l2_pgd", "single_im"] == 0.89
     assert ("l2_pgd", "nothing") not in values

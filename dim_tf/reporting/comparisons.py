@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dim_tf.evaluation import thresholds
+from dim_tf.reporting import paper
 from dim_tf.reporting import statistics
 from dim_tf.reporting import tables
 from dim_tf.reporting.cards import Rows
@@ -43,7 +44,7 @@ def departures_table(
     for norm in tables.TITLES:
         own = [cell for cell in cells if cell.norm == norm]
         for cell in (*own, *statistics.closest_by_model(own, norm)):
-            known = tables.paper_accuracy(cell)
+            known = paper.accuracy(cell)
             ours = statistics.robust_accuracy(cell)
             if known is None or abs(ours.value - known) <= margin + 1e-9:
                 continue
@@ -117,7 +118,7 @@ def _elsewhere(ours: Estimate, cell: Cell) -> str:
 
     Then the attack is no worse than they are here, and was there.
     """
-    least = tables.paper_value(cell, f"all_{cell.norm}_accuracy")
+    least = paper.value(cell, f"all_{cell.norm}_accuracy")
     if _is_minimum(cell) or least is None:
         return ""
     alike = _within(ours, least)
@@ -268,8 +269,8 @@ def _left(cells: list[Cell]) -> float:
 
 def _paper_minimum(cells: list[Cell]) -> str:
     together = statistics.closest(cells, f"all_{cells[0].norm}")
-    accuracy = tables.paper_accuracy(together)
-    median = tables.paper_median(together)
+    accuracy = paper.accuracy(together)
+    median = paper.median(together)
     if accuracy is None or median is None:
         return "-"
     return f"{accuracy:.0%}, {median:g}"

@@ -50,6 +50,7 @@ from dim_tf.reporting import benchmarks
 from dim_tf.reporting import comparisons
 from dim_tf.reporting import diagnostics
 from dim_tf.reporting import formats
+from dim_tf.reporting import paper
 from dim_tf.reporting import statistics
 from dim_tf.reporting import tables
 from dim_tf.reporting.cards import Rows
@@ -176,8 +177,8 @@ class _Numbers:
             for row in rows
             if all(
                 cell
-                and tables.is_whole(cell)
-                and tables.paper_value(cell, row) is not None
+                and paper.is_whole(cell)
+                and paper.value(cell, row) is not None
                 for cell in cells
             )
         ]
@@ -187,7 +188,7 @@ class _Numbers:
     def table(self, *models: str) -> str:
         header, *body = self._rows(models)
         attacks = {cell.attack for cell in self.cells}
-        known = {row for row, _ in tables.paper_values()}
+        known = {row for row, _ in paper.values()}
         kept = [
             row for row in body if formats.plain(row)[0] not in attacks - known
         ]
@@ -242,7 +243,7 @@ class _Numbers:
         )
 
     def paper(self, row: str, model: str) -> str:
-        value = tables.paper_values().get((row, model))
+        value = paper.values().get((row, model))
         if value is None:
             raise ValueError(f"the paper has no {row} of {model}")
         return f"{value:g}" if row.endswith("_median") else _percent(value)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from dim_tf.reporting import paper
 from dim_tf.reporting import statistics
 from dim_tf.reporting import tables
 from dim_tf.reporting.statistics import Cell
@@ -48,9 +49,9 @@ def rows(
         for cell in statistics.closest_by_model(cells, norm)
     ]
     found = [
-        _row(cell, tables.paper_accuracy(cell))
+        _row(cell, paper.accuracy(cell))
         | _estimate("median", statistics.median_distance(cell))
-        | {"paper_median": tables.paper_median(cell)}
+        | {"paper_median": paper.median(cell)}
         | {"lacks": gaps.get(cell.norm) if cell.parts else None}
         for cell in (*cells, *minima)
     ]
@@ -60,7 +61,7 @@ def rows(
             tables.weakest(own), attack="minimal_accuracy"
         )
         lacks = "; ".join(gaps.values()) or None
-        known = tables.paper_minimal_accuracy(own)
+        known = paper.minimal_accuracy(own)
         found.append(_row(least, known) | {"lacks": lacks})
     for model, share in statistics.clean_accuracy(cells).items():
         row = {"model": model, "attack": "clean_accuracy"}

@@ -1,8 +1,5 @@
 """The paper's tables from records, with the paper's values beside ours."""
 
-import csv
-import functools
-import pathlib
 from collections.abc import Collection
 from collections.abc import Mapping
 
@@ -12,41 +9,13 @@ import pyarrow.compute as pc
 
 from dim_tf.evaluation import results
 from dim_tf.evaluation import thresholds
+from dim_tf.reporting import paper
 from dim_tf.reporting import statistics
 from dim_tf.reporting.cards import Rows
 from dim_tf.reporting.statistics import Cell
 from dim_tf.reporting.statistics import Estimate
 
-# What the paper attacks its models on.
-_PAPER_DATASET = "mnist"
-_PAPER = pathlib.Path(__file__).with_name("paper.csv")
 TITLES = {"l2": "L2", "linf": "Linf", "l0": "L0", "l1": "L1"}
-
-
-@functools.cache
-def _paper_rows() -> list[dict[str, str]]:
-    with _PAPER.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-@functools.cache
-def paper_values() -> dict[tuple[str, str], float]:
-    """What the paper reports, by row and model, such as `l2_ddn` and `dim`."""
-    return {
-        (row["row"], name): float(text)
-        for row in _paper_rows()
-        for name, text in row.items()
-        if name not in ("row", "norm") and text
-    }
-
-
-def paper_attacks(norm: str) -> list[str]:
-    """The attacks that the paper's numbers of a norm are the minimum of."""
-    return [
-        row["row"]
-        for row in _paper_rows()
-        if row["norm"] == norm and not row["row"].startswith("all_")
-    ]
 
 
 def results_table(
@@ -175,16 +144,16 @@ def _lacks(cells: list[Cell], norm: str, whole: Collection[str]) -> list[str]:
     }
     models = dict.fromkeys(cell.model for cell in cells)
     names = dict.fromkeys(name for _, name in there)
-    paper = paper_attacks(norm) if norm in whole else []
-    known = [name for name in paper if name in names]
+    wanted = paper.attacks(norm) if norm in whole else []
+    known = [name for name in wanted if name in names]
     found = [
         f"no {name} on {model}"
         for name in names
         for model in models
         if (model, name) not in there
     ]
-    if len(known) < len(paper):
-        found.append(f"only {len(known)} of the paper's {len(paper)} attacks")
+    if len(known) < len(wanted):
+        found.append(f"only {len(known)} of the paper's {len(wanted)} attacks")
     for model in models:
         samples = [each for (of, _), each in there.items() if of == model]
         sizes = sorted(map(len, samples))
@@ -198,50 +167,12 @@ def _lacks(cells: list[Cell], norm: str, whole: Collection[str]) -> list[str]:
 
 
 def _accuracy(cell: Cell) -> str:
-    return percent(statistics.robust_accuracy(cell), paper_accuracy(cell))
-
-
-def paper_accuracy(cell: Cell) -> float | None:
-    """What the paper reports in place of a cell's; None: nothing."""
-    if cell.threshold != thresholds.PAPER[cell.norm]:
-        return None
-    if cell.parts:
-        return _paper_minimum(cell, "accuracy")
-    return paper_value(cell, cell.attack)
-
-
-def paper_median(cell: Cell) -> float | None:
-    """What the paper reports in place of a minimum's; None: nothing.
-
-    Of one attack alone it reports no median.
-    """
-    return _paper_minimum(cell, "median")
-
-
-def _paper_minimum(cell, kind):
-    if not is_whole(cell):
-        return None
-    return paper_value(cell, f"{cell.attack}_{kind}")
-
-
-def is_whole(cell: Cell) -> bool:
-    """Whether a minimum is over all of the paper's attacks of its norm."""
-    return cell.parts >= frozenset(paper_attacks(cell.norm))
-
-
-def paper_value(cell: Cell, row: str) -> float | None:
-    """What the paper reports of a cell's model in a row; None: nothing.
-
-    Of a model of that name on other images it reports nothing.
-    """
-    if cell.dataset != _PAPER_DATASET:
-        return None
-    return paper_values().get((row, cell.model))
+    return percent(statistics.robust_accuracy(cell), paper.accuracy(cell))
 
 
 def _median(cell: Cell) -> str:
     estimate = statistics.median_distance(cell)
-    known = paper_median(cell)
+    known = paper.median(cell)
     text = f"{estimate.value:.2g} [{estimate.low:.2g}, {estimate.high:.2g}]"
     return text if known is None else f"{text}, paper {known:g}"
 
@@ -267,24 +198,13 @@ def _minimal_accuracies(overall: list[Cell], models, mark: str) -> tuple:
             texts.append("-")
             continue
         least = statistics.robust_accuracy(weakest(own))
-        texts.append(percent(least, paper_minimal_accuracy(own)) + mark)
+        texts.append(percent(least, paper.minimal_accuracy(own)) + mark)
     return title, *texts
 
 
 def weakest(minima: list[Cell]) -> Cell:
     """The minimum of a norm that leaves a model the least accuracy."""
     return min(minima, key=lambda cell: statistics.robust_accuracy(cell).value)
-
-
-def paper_minimal_accuracy(minima: list[Cell]) -> float | None:
-    """What the paper reports in place of the least of a model's minima.
-
-    None: nothing, as where they are not those of its norms and thresholds.
-    """
-    limits = {cell.norm: cell.threshold for cell in minima}
-    if limits != thresholds.PAPER or not all(map(is_whole, minima)):
-        return None
-    return paper_value(minima[0], "minimal_accuracy")
 
 
 def _sample_counts(cells: list[Cell], models) -> list[str]:
