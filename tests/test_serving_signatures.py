@@ -82,6 +82,22 @@ def test_a_model_that_cannot_be_served_is_refused(tmp_path, caplog, kind):
         )
 
 
+def test_the_log_says_why_a_folder_is_not_served(tmp_path, caplog):
+    save(tmp_path, "good", serving_default=function(double))
+    save(tmp_path, "other", predict=function(double))
+    (tmp_path / "other" / "1").rename(tmp_path / "bare")
+    save(tmp_path, "other", predict=function(double))
+    with serving(tmp_path) as client:
+        assert client.get("/v2/models/other").status_code == 404
+    log = [record.message for record in caplog.records]
+    assert "other version 1: it has no signature 'serving_default', only" in (
+        " ".join(log)
+    )
+    assert f"{tmp_path / 'bare'} is not served: it lies in no folder" in (
+        " ".join(log)
+    )
+
+
 def test_outputs_of_other_rows_than_the_inputs(tmp_path):
     unique = function(lambda x: tf.unique(x)[0], (None,))
     save(tmp_path, "unique", serving_default=unique)

@@ -134,6 +134,8 @@ def check_fingerprint(path: pathlib.Path, expected: Fingerprint) -> None:
         if found.get(name) != value
     ]
     if different:
+        if any(text.startswith("epsilons:") for text in different):
+            different.append("--thresholds are among the epsilons")
         raise ValueError(
             f"{path} was made with something else ({'; '.join(different)}); "
             "choose another results folder or delete the file"

@@ -101,7 +101,8 @@ class Version:
         self.number = number
         self._loaded = tf.saved_model.load(str(folder))
         if DEFAULT not in self._loaded.signatures:
-            raise ValueError(f"it has no signature {DEFAULT!r}")
+            others = ", ".join(self._loaded.signatures) or "none"
+            raise ValueError(f"it has no signature {DEFAULT!r}, only {others}")
         self.signatures: dict[str, Signature] = {}
         for signature, function in self._loaded.signatures.items():
             try:
@@ -200,6 +201,13 @@ class Repository:
             raise FileNotFoundError(
                 f"no SavedModel of {', '.join(sorted(absent))} in {base_path}; "
                 "make it with `python -m dim_tf.export`"
+            )
+        for path in sorted(base_path.glob("*/saved_model.pb")):
+            _LOG.warning(
+                "%s is not served: it lies in no folder of a version, such as "
+                "%s",
+                path.parent,
+                path.parent / "1",
             )
 
     def refresh(self) -> None:
