@@ -107,14 +107,12 @@ class BenchmarkConfig:
                 f"{', '.join(known)}"
             )
         used = {"subject", *_SUBJECTS[self.subject].split()}
-        for field in config.settings_of(type(self)):
-            value = getattr(self, field.name)
-            if value != field.default and field.name not in used:
-                raise ValueError(
-                    f"--{field.name}={value} has no effect on --subject="
-                    f"{self.subject}, which depends on "
-                    f"{_SUBJECTS[self.subject].replace(' ', ', ')}"
-                )
+        for name, value in config.without_effect(self, used).items():
+            raise ValueError(
+                f"--{name}={value} has no effect on --subject={self.subject}, "
+                "which depends on "
+                f"{_SUBJECTS[self.subject].replace(' ', ', ')}"
+            )
 
     @property
     def attack_names(self) -> tuple[str, ...]:

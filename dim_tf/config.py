@@ -157,6 +157,21 @@ def from_flags(
     return cls(**values)
 
 
+def without_effect(settings: Any, used: Collection[str]) -> dict[str, Any]:
+    """Values of settings that somebody set and nothing uses, by name.
+
+    Args:
+        settings: of a dataclass.
+        used: names of those that what is asked for depends on.
+    """
+    return {
+        field.name: value
+        for field in settings_of(type(settings))
+        if (value := getattr(settings, field.name)) != field.default
+        and field.name not in used
+    }
+
+
 def reject_flags(
     cls: type,
     reason: str,

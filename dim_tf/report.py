@@ -109,13 +109,10 @@ class ReportConfig:
                 f"--output=....md, got --results={self.results!r} and "
                 f"--output={self.output!r}"
             )
-        for field in config.settings_of(type(self)):
-            value = getattr(self, field.name)
-            if value != field.default and field.name not in self._used:
-                raise ValueError(
-                    f"--{field.name}={value} has no effect: it is for "
-                    f"{_PURPOSES[field.name]}"
-                )
+        for name, value in config.without_effect(self, self._used).items():
+            raise ValueError(
+                f"--{name}={value} has no effect: it is for {_PURPOSES[name]}"
+            )
 
     @property
     def _used(self) -> set[str]:

@@ -5,6 +5,7 @@ import keras
 import numpy as np
 import pytest
 
+from dim_tf import benchmark
 from dim_tf import data
 from dim_tf.attacks import suite
 from dim_tf.benchmarking import attacks
@@ -235,3 +236,28 @@ def test_a_service_that_does_not_start_is_an_error(tmp_path):
     with pytest.raises(RuntimeError, match="did not start"):
         with service.serving(tmp_path, "dim"):
             pass
+
+
+@pytest.mark.parametrize(
+    ("subject", "setting"),
+    [
+        ("attacks", "clients"),
+        ("stack", "num_examples"),
+        ("inference", "batch_size"),
+        ("overhead", "rounds"),
+        ("synthesis", "batch_size"),
+        ("service", "rounds"),
+    ],
+)
+def test_settings_that_a_subject_does_not_look_at_are_refused(subject, setting):
+    benchmark.BenchmarkConfig(subject=subject)
+    with pytest.raises(ValueError, match=f"{setting}=7 has no effect on --sub"):
+        benchmark.BenchmarkConfig(subject=subject, **{setting: 7})
+
+
+def test_a_file_that_is_no_benchmark_s_is_named(tmp_path):
+    for text in ("[", '{"a": 1}'):
+        path = tmp_path / "rows.json"
+        path.write_text(text)
+        with pytest.raises(ValueError, match="rows.json is damaged, or no fi"):
+            attacks.fill(path, (), None, "", jit_compile=False, seconds_limit=0)

@@ -168,8 +168,11 @@ def test_export_reuses_versions_and_restores_runs(trained, tiny_mnist):
         (["evaluate", "--dataset=fashion_mnist"], "not on fashion_mnist"),
         (["evaluate", "--images=no.npz", "--dry_run"], "there is no no.npz"),
         (["evaluate", "--shard_index=2"], "less than --shard_count=1, got 2"),
+        (["evaluate", "--ray_cpus=1"], "it is for --executor=ray"),
+        (["evaluate", "--images=x.npz", "--dataset=kmnist"], "no data set"),
         (["report", "--results=/no/such"], "no records"),
         (["benchmark", "--output=."], "is a folder; name a JSON file"),
+        (["benchmark", "--internal_units=2"], "it is for --subject=stack"),
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else "",
 )
