@@ -22,14 +22,15 @@ from dim_tf import config
 from dim_tf import data
 from dim_tf import entry
 from dim_tf.attacks.suite import PRESETS
-from dim_tf.attacks.suite import AttackSpec
+from dim_tf.attacks.suite import select
 from dim_tf.evaluation import executors
 from dim_tf.evaluation import planning
-from dim_tf.evaluation import probes
 from dim_tf.evaluation import progress
 from dim_tf.evaluation import targets
 from dim_tf.evaluation import thresholds
+from dim_tf.evaluation.campaign import Campaign
 from dim_tf.models import foreign
+from dim_tf.models import wrapping
 
 # Columns of a table that no terminal cuts off.
 _WIDE = 400
@@ -134,21 +135,12 @@ class EvaluateConfig:
 
     def __post_init__(self):
         config.validate(self)
-        unknown = set(config.listed(self.only)) - set(self.specs)
-        if unknown:
-            raise ValueError(
-                f"--only={self.only}: {', '.join(sorted(unknown))} not among "
-                f"{', '.join(self.specs)}"
-            )
+        select(self.suite, config.listed(self.only))
         if self.shard_index >= self.shard_count:
             raise ValueError(
                 f"--shard_index must be less than --shard_count="
                 f"{self.shard_count}, got {self.shard_index}"
             )
-
-    @property
-    def specs(self) -> dict[str, AttackSpec]:
-        return PRESETS[self.suite]
 
     @property
     def targets(self) -> list[targets.Target]:
@@ -160,15 +152,28 @@ class EvaluateConfig:
                 f"--bounds must be written low..high, such as 0..255, got "
                 f"{self.bounds!r}"
             ) from None
-        reading = foreign.Reading(
+        reading = wrapping.Reading(
             bounds, self.signature, self.probabilities, self.scores
         )
         return targets.find_all(self.models, reading)
 
-    @property
-    def attacks(self) -> list[AttackSpec]:
-        names = config.listed(self.only) or list(self.specs)
-        return [self.specs[name] for name in dict.fromkeys(names)]
+    def campaign(self, dataset: str) -> Campaign:
+        """The attacks; `dataset` is the name of the images."""
+        kept = self.num_adversarials
+        return Campaign(
+            preset=self.suite,
+            attacks=select(self.suite, config.listed(self.only)),
+            num_examples=self.num_examples,
+            dataset=dataset,
+            limits=thresholds.parse(self.thresholds),
+            seed=self.seed,
+            probes=self.probes,
+            refined=self.refine,
+            shard_size=self.shard_size,
+            num_adversarials=None if kept < 0 else kept,
+            shard_index=self.shard_index,
+            shard_count=self.shard_count,
+        )
 
 
 def attacks_table(preset: str) -> rich.table.Table:
@@ -184,66 +189,6 @@ def attacks_table(preset: str) -> rich.table.Table:
     return table
 
 
-def jobs_of(
-    settings: EvaluateConfig,
-    found: list[targets.Target],
-    dataset: str,
-    results: pathlib.Path,
-) -> list[executors.Job]:
-    """What is left to do on this machine.
-
-    Raises:
-        ValueError: records that are there were made with something else.
-    """
-    jobs = []
-    kept = settings.num_adversarials
-    for target in found:
-        cells = _cells(target, settings, dataset)
-        turns = {cell.spec.name: turn for turn, cell in enumerate(cells)}
-        shards = planning.plan(
-            results,
-            cells,
-            settings.num_examples,
-            settings.shard_size,
-            None if kept < 0 else kept,
-        )
-        # By place and not by number: others' progress must not move the shares.
-        jobs += [
-            executors.Job(target, shard)
-            for shard in shards
-            if (
-                shard.positions[0] // settings.shard_size
-                + turns[shard.cell.spec.name]
-            )
-            % settings.shard_count
-            == settings.shard_index
-        ]
-    return jobs
-
-
-def _cells(target, settings, dataset) -> list[planning.Cell]:
-    limits = thresholds.parse(settings.thresholds)
-    cells = [
-        planning.Cell(
-            model=target.name,
-            weights_digest=target.weights_digest,
-            dataset=dataset,
-            preset=settings.suite,
-            spec=spec.including(limits[spec.norm]),
-            seed=settings.seed,
-            search_view=target.search_view,
-            refined=settings.refine,
-            settings=target.settings,
-        )
-        for spec in settings.attacks
-    ]
-    if settings.probes:
-        cells += [
-            probe for cell in cells for probe in probes.probes(cell, limits)
-        ]
-    return cells
-
-
 def _load_examples(
     settings: EvaluateConfig, dataset: data.DataConfig
 ) -> data.Examples:
@@ -254,13 +199,9 @@ def _load_examples(
     else:
         # Whether model and images fit together is seen when both are there.
         examples = data.load(dataset, "test", any_shape=True)
-    if settings.num_examples > len(examples):
-        raise ValueError(
-            f"--num_examples must be at most {len(examples)}, the number of "
-            f"images there are, got {settings.num_examples}"
-        )
-    order = planning.stratified(examples.labels)
-    return examples.take(order[: settings.num_examples])
+    return examples.take(
+        planning.evenly(examples.labels, settings.num_examples)
+    )
 
 
 def _sweep(settings: EvaluateConfig, dataset: data.DataConfig) -> None:
@@ -271,13 +212,14 @@ def _sweep(settings: EvaluateConfig, dataset: data.DataConfig) -> None:
         name = dataset.dataset
         targets.check_dataset(found, name)
     results = pathlib.Path(settings.results).resolve()
-    jobs = jobs_of(settings, found, name, results)
+    campaign = settings.campaign(name)
+    jobs = campaign.jobs(found, results)
     console = rich.console.Console()
     if settings.dry_run:
         cells = [
             (target.name, spec.name)
             for target in found
-            for spec in settings.attacks
+            for spec in campaign.attacks
         ]
         console.print(progress.plan_table(jobs, cells, results))
         return

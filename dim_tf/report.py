@@ -35,7 +35,6 @@ from dim_tf.reporting import cards
 from dim_tf.reporting import diagnostics
 from dim_tf.reporting import formats
 from dim_tf.reporting import numbers
-from dim_tf.reporting import statistics
 from dim_tf.reporting import tables
 
 # Written out, since dim_tf.models would import TensorFlow.
@@ -188,8 +187,7 @@ def _text(settings: ReportConfig, suffix: str) -> str:
         return numbers.FORMATS[suffix](found, notes)
     text = formats.FORMATS[suffix](rows)
     if suffix == ".md" and notes:
-        lines = [f"- {level}: {sentence}" for level, sentence in notes]
-        text += "\n" + "\n".join(lines) + "\n"
+        text += "\n" + formats.listing(notes)
     return text
 
 
@@ -237,17 +235,6 @@ def _rows(settings: ReportConfig):
             records, settings.allow_missing, settings.limits
         )
         notes = diagnostics.diagnostics(records, settings.limits)
-        notes += [
-            (
-                diagnostics.NOTE,
-                f"Minima with a * are over what is there alone, in "
-                f"{tables.TITLES[norm]}: {gap}.",
-            )
-            for norm, gap in tables.gaps(
-                statistics.cells(records, settings.limits),
-                tables.norms_of_paper(records),
-            ).items()
-        ]
         return rows, notes, records
     if settings.benchmark:
         compared = benchmarks.read(pathlib.Path(settings.benchmark))

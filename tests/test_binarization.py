@@ -258,5 +258,5 @@ def test_the_flag_reaches_every_cell(tmp_path, refine):
     settings = evaluate.EvaluateConfig(
         models="bi_dim", only="l2_bim", refine=refine
     )
-    jobs = evaluate.jobs_of(settings, settings.targets, "mnist", tmp_path)
+    jobs = settings.campaign("mnist").jobs(settings.targets, tmp_path)
     assert [job.shard.cell.refined for job in jobs] == 4 * [refine]

@@ -38,13 +38,13 @@ def run(name, *arguments, package="with"):
 
 
 def test_attack_your_model():
-    found = re.findall(
-        r"median (\w+) distance .*: ([\d.]+)", run("attack_your_model")
-    )
+    printed = run("attack_your_model")
+    found = re.findall(r"median (\w+) distance .*: ([\d.]+),", printed)
     sizes = {norm: float(size) for norm, size in found}
     # What a small dense net has, give or take.
-    assert 0.5 < sizes["L2"] < 2
-    assert 0.02 < sizes["Linf"] < 0.15
+    assert 0.5 < sizes["l2"] < 2
+    assert 0.02 < sizes["linf"] < 0.15
+    assert "| thresholds | L2 1.5, Linf 0.1, L0 12 |" in printed
 
 
 def test_swap_one_import():

@@ -99,6 +99,26 @@ def test_a_model_that_fails_is_said_and_the_rest_goes_on(folder):
     assert good.shard.path.exists()
 
 
+def test_models_that_fail_are_said_before_others_are_attacked(folder):
+    (folder / "broken.keras").write_text("no model")
+    own = jobs(folder, "early")[:2]
+    broken = executors.Job(
+        targets.find(str(folder / "broken.keras")),
+        jobs(folder, "never")[0].shard,
+    )
+    everything = [*own, broken]
+    reports = list(executors.in_process(everything, examples(folder), "off"))
+    assert [done.job for done in reports] == [broken, *own]
+    console = rich.console.Console(file=io.StringIO(), width=900)
+    failures = progress.follow(
+        everything, iter(reports), folder, COUNT, console
+    )
+    assert list(failures) == ["broken"]
+    first, second = console.file.getvalue().splitlines()
+    assert first.startswith("broken cannot be attacked: ")
+    assert second == "mine: clean accuracy 100.0% on 24 images"
+
+
 def test_a_failure_without_words_is_one_too(folder):
     def load():
         raise MemoryError

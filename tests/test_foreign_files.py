@@ -10,6 +10,7 @@ from test_foreign_models import saved
 from test_foreign_models import scores_of
 
 from dim_tf.models import foreign
+from dim_tf.models import wrapping
 
 
 @pytest.fixture
@@ -26,17 +27,17 @@ def test_of_several_outputs_one_is_named(name, images, tmp_path):
     with pytest.raises(ValueError, match="classes, logits, .* --scores=..."):
         loaded(path)
     with pytest.raises(ValueError, match="none of them is called x"):
-        loaded(path, foreign.Reading(scores="x"))
-    reading = foreign.Reading(scores="logits")
+        loaded(path, wrapping.Reading(scores="x"))
+    reading = wrapping.Reading(scores="logits")
     found = loaded(path, reading)(images)["scores"]
     expected = keras.Model(inputs, logits)(images)
     np.testing.assert_allclose(found, expected, 1e-5, 1e-6)
     with pytest.raises(ValueError, match="no names; leave out --scores=x"):
         loaded(
             saved(keras.Model(inputs, logits), tmp_path / "one.keras"),
-            foreign.Reading(scores="x"),
+            wrapping.Reading(scores="x"),
         )
-    digests = {foreign.digest(path, each) for each in (foreign.PLAIN, reading)}
+    digests = {foreign.digest(path, each) for each in (wrapping.PLAIN, reading)}
     assert len(digests) == 2
 
 
@@ -82,8 +83,8 @@ def test_an_output_of_probabilities_is_named_too(images, tmp_path):
     outputs = {"likely": keras.layers.Softmax()(logits)}
     path = saved(keras.Model(inputs, outputs), tmp_path / "m.keras")
     with pytest.raises(ValueError, match="none of them is called x"):
-        loaded(path, foreign.Reading(probabilities=True, scores="x"))
-    reading = foreign.Reading(probabilities=True, scores="likely")
+        loaded(path, wrapping.Reading(probabilities=True, scores="x"))
+    reading = wrapping.Reading(probabilities=True, scores="likely")
     found = loaded(path, reading)(images)["scores"]
     expected = tf.nn.log_softmax(keras.Model(inputs, logits)(images))
     np.testing.assert_allclose(found, expected, 1e-5, 1e-5)

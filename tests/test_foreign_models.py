@@ -9,11 +9,13 @@ from tiny_nets import foolbox_model
 from dim_tf import attacks
 from dim_tf import data
 from dim_tf import models
+from dim_tf.evaluation import fitness
 from dim_tf.evaluation import targets
 from dim_tf.models import foreign
+from dim_tf.models import wrapping
 
 SHAPE = (6, 5, 3)
-PROBABILITIES = foreign.Reading(probabilities=True)
+PROBABILITIES = wrapping.Reading(probabilities=True)
 
 
 @pytest.fixture
@@ -41,7 +43,7 @@ def saved(model, path):
     return path
 
 
-def loaded(path, reading=foreign.PLAIN):
+def loaded(path, reading=wrapping.PLAIN):
     return targets.find(str(path), reading).load()
 
 
@@ -57,14 +59,14 @@ def test_a_random_model_is_refused(images, tmp_path):
     path = saved(model, tmp_path / "dice")
     message = r"'dice' gives other scores when it is asked again, .*\(7 of 7 .*"
     with pytest.raises(ValueError, match=message + "average it over draws"):
-        targets.check(loaded(path), examples)
+        fitness.check(loaded(path), examples)
 
 
 def test_attacks_and_judge_see_one_model(images, tmp_path):
     """Noise that a Keras file can do without is in neither's scores."""
     model = loaded(saved(noisy_model(), tmp_path / "m.keras"))
     examples = examples_of(models.classifier(model), images)
-    assert targets.check(model, examples) == 1
+    assert fitness.check(model, examples) == 1
     fmodel = foolbox_model(models.classifier(model))
     np.testing.assert_array_equal(fmodel(images), fmodel(images))
 
@@ -96,7 +98,7 @@ def test_scores_of_an_image_must_not_depend_on_others(count, images):
     model = keras.Model(inputs, {"scores": scores}, name="mixes")
     examples = examples_of(models.classifier(model), images)
     with pytest.raises(ValueError, match="'mixes' gives other .*normalization"):
-        targets.check(model, examples)
+        fitness.check(model, examples)
 
 
 def test_coarse_probabilities_are_refused_too(images):
@@ -106,7 +108,7 @@ def test_coarse_probabilities_are_refused_too(images):
     model = keras.Model(inputs, scores, name="coarse")
     examples = examples_of(models.classifier(model), images)
     with pytest.raises(ValueError, match="'coarse' gives probabilities"):
-        targets.check(model, examples)
+        fitness.check(model, examples)
 
 
 def test_scores_may_differ_by_rounding(images):
@@ -118,10 +120,10 @@ def test_scores_may_differ_by_rounding(images):
         model = keras.Model(inputs, scores, name="drifts")
         if step == 1e-5:
             # As on accelerators, which add up in any order.
-            assert targets.check(model, examples) == 1
+            assert fitness.check(model, examples) == 1
         else:
             with pytest.raises(ValueError, match="'drifts' gives other scores"):
-                targets.check(model, examples)
+                fitness.check(model, examples)
 
 
 def test_a_class_that_is_masked_out_hides_no_other_scores(images):
@@ -132,7 +134,7 @@ def test_a_class_that_is_masked_out_hides_no_other_scores(images):
     )
     model = keras.Model(inputs, {"scores": scores}, name="drifts")
     with pytest.raises(ValueError, match="'drifts' gives other scores"):
-        targets.check(model, examples_of(plain, images))
+        fitness.check(model, examples_of(plain, images))
 
 
 @pytest.mark.parametrize("kind", [list, tuple])
@@ -156,7 +158,7 @@ def test_logits_are_no_probabilities(name, images, tmp_path):
         model = keras.Model(inputs, outputs)
         path = saved(model, tmp_path / name)
         with pytest.raises(ValueError, match="'m' gives no probab.*leave out"):
-            targets.check(
+            fitness.check(
                 loaded(path, PROBABILITIES), examples_of(model, images)
             )
 
@@ -164,7 +166,7 @@ def test_logits_are_no_probabilities(name, images, tmp_path):
 def test_a_signature_is_of_a_saved_model(images, tmp_path):
     inputs = keras.Input(SHAPE)
     model = keras.Model(inputs, scores_of(inputs))
-    reading = foreign.Reading(signature="serve")
+    reading = wrapping.Reading(signature="serve")
     for suffix in ("keras", "h5"):
         path = tmp_path / f"m.{suffix}"
         path.write_bytes(b"never read")
@@ -178,13 +180,13 @@ def test_a_signature_is_of_a_saved_model(images, tmp_path):
 def test_gray_models_take_gray_images(name, images, tmp_path):
     inputs = keras.Input(SHAPE[:2])
     model = keras.Model(inputs, scores_of(inputs))
-    gray = loaded(saved(model, tmp_path / name), foreign.Reading((-1.0, 1.0)))
+    gray = loaded(saved(model, tmp_path / name), wrapping.Reading((-1.0, 1.0)))
     assert gray.input_shape == (None, 6, 5, 1)
     expected = examples_of(model, 2 * images[..., 0] - 1)
     examples = data.Examples(images[..., :1], expected.labels, expected.rows)
-    assert targets.check(gray, examples) == 1
+    assert fitness.check(gray, examples) == 1
     with pytest.raises(ValueError, match=r"takes images \(6, 5, 1\), got"):
-        targets.check(gray, data.Examples(images, *[examples.labels] * 2))
+        fitness.check(gray, data.Examples(images, *[examples.labels] * 2))
 
 
 def test_how_to_wrap_a_model_of_pixels_in_a_row(images, tmp_path):
@@ -245,7 +247,7 @@ def test_saturated_softmaxes_have_gradients(make, suffix, images, tmp_path):
     soft = loaded(path, PROBABILITIES)
     images = (0.8 + 0.2 * images).astype(np.float32)
     examples = examples_of(model, images)
-    assert targets.check(soft, examples) == 1
+    assert fitness.check(soft, examples) == 1
     tensor = tf.constant(images)
     with tf.GradientTape() as tape:
         tape.watch(tensor)
@@ -288,7 +290,7 @@ def test_other_probabilities_are_read_by_their_logarithms(
     inputs = keras.Input(SHAPE)
     model = keras.Model(inputs, make(100 * inputs))
     read = loaded(saved(model, tmp_path / name), PROBABILITIES)
-    assert targets.check(read, examples_of(model, images)) == 1
+    assert fitness.check(read, examples_of(model, images)) == 1
     least = np.finfo(np.float32).tiny
     expected = np.log(np.maximum(model(images), least))
     np.testing.assert_allclose(read(images)["scores"], expected, 1e-3, 1e-3)
@@ -302,7 +304,7 @@ def test_rows_without_finite_scores_are_named(images):
     rows = np.arange(14) + 100
 
     def check():
-        targets.check(model, data.Examples(images, 0 * rows, rows))
+        fitness.check(model, data.Examples(images, 0 * rows, rows))
 
     images[3:6, 0, 0, 0] = 0
     message = "not finite on 3 of 14 clean images .row 103, row 104, row 105.;"

@@ -6,8 +6,10 @@ import tensorflow as tf
 from dim_tf import data
 from dim_tf import metrics
 from dim_tf import models
+from dim_tf.evaluation import fitness
 from dim_tf.evaluation import targets
 from dim_tf.models import foreign
+from dim_tf.models import wrapping
 
 SHAPE = (6, 5, 3)
 
@@ -34,7 +36,7 @@ def test_models_of_others_are_classifiers(classifier, images, kind, tmp_path):
     else:
         path = tmp_path / "mine" / "3"
         classifier.export(path, verbose=False)
-    target = targets.find(str(path), foreign.Reading((-1.0, 3.0)))
+    target = targets.find(str(path), wrapping.Reading((-1.0, 3.0)))
     assert target.name == "mine"
     model = target.load()
     assert model.name == "mine"
@@ -46,7 +48,7 @@ def test_models_of_others_are_classifiers(classifier, images, kind, tmp_path):
     assert np.abs(tape.gradient(scores, tensor)).max() > 0
     labels = np.argmax(scores, 1)
     examples = data.Examples(images, labels, np.arange(7))
-    assert targets.check(model, examples) == 1
+    assert fitness.check(model, examples) == 1
 
 
 def test_probabilities_are_refused_or_read_as_logits(
@@ -58,24 +60,24 @@ def test_probabilities_are_refused_or_read_as_logits(
     labels = np.argmax(classifier(images), 1)
     examples = data.Examples(images, labels, np.arange(7))
     with pytest.raises(ValueError, match="'sure' gives probabilities"):
-        targets.check(targets.find(str(path)).load(), examples)
-    reading = foreign.Reading(probabilities=True)
+        fitness.check(targets.find(str(path)).load(), examples)
+    reading = wrapping.Reading(probabilities=True)
     model = targets.find(str(path), reading).load()
-    assert targets.check(model, examples) == 1
+    assert fitness.check(model, examples) == 1
     expected = tf.nn.log_softmax(100 * classifier(images))
     np.testing.assert_allclose(model(images)["scores"], expected, 1e-3, 1e-3)
     # Logits are no probabilities.
     classifier.save(path)
     with pytest.raises(ValueError, match="gives no probabilities"):
-        targets.check(targets.find(str(path), reading).load(), examples)
+        fitness.check(targets.find(str(path), reading).load(), examples)
 
 
 def test_records_of_another_reading_are_others(classifier, tmp_path):
     path = write(tmp_path / "m.keras", classifier)
     readings = (
-        foreign.Reading(),
-        foreign.Reading((0.0, 255.0)),
-        foreign.Reading(probabilities=True),
+        wrapping.Reading(),
+        wrapping.Reading((0.0, 255.0)),
+        wrapping.Reading(probabilities=True),
     )
     digests = {
         targets.find(str(path), each).weights_digest for each in readings
@@ -108,7 +110,7 @@ def test_our_own_models_have_a_name_and_a_card(
     with pytest.raises(ValueError, match="neither a folder nor one of"):
         targets.find("dimm")
     with pytest.raises(ValueError, match="are all of this project"):
-        targets.find_all("bi_dim", foreign.Reading((0.0, 255.0)))
+        targets.find_all("bi_dim", wrapping.Reading((0.0, 255.0)))
     with pytest.raises(ValueError, match="at least one, got ','"):
         targets.find_all(",")
     with pytest.raises(ValueError, match="several models of one name .bi_dim"):
@@ -185,7 +187,7 @@ def test_one_score_is_no_classifier(tmp_path, classifier, images):
     labels = np.zeros(7, np.int64)
     examples = data.Examples(images, labels, np.arange(7))
     with pytest.raises(ValueError, match="gives one score; .* put a zero"):
-        targets.check(targets.find(str(path)).load(), examples)
+        fitness.check(targets.find(str(path)).load(), examples)
 
 
 def test_a_class_that_cannot_be_is_allowed(classifier, images):
@@ -195,7 +197,7 @@ def test_a_class_that_cannot_be_is_allowed(classifier, images):
     model = keras.Model(classifier.input, {"scores": scores})
     labels = np.argmax(classifier(images), 1)
     examples = data.Examples(images, labels, np.arange(7))
-    assert targets.check(model, examples) == 1
+    assert fitness.check(model, examples) == 1
     assert metrics.accuracy(model, examples) == 1
 
 
@@ -213,9 +215,9 @@ def test_other_inputs_are_refused(tmp_path, classifier):
         foreign.load(tmp_path)
     classifier.export(tmp_path / "saved", verbose=False)
     with pytest.raises(ValueError, match="no signature 'x'; expected one of"):
-        foreign.load(tmp_path / "saved", foreign.Reading(signature="x"))
+        foreign.load(tmp_path / "saved", wrapping.Reading(signature="x"))
     with pytest.raises(ValueError, match="must be ascending"):
-        foreign.Reading((1.0, 0.0))
+        wrapping.Reading((1.0, 0.0))
 
 
 def test_models_that_do_not_fit_the_images(classifier, images):
@@ -225,14 +227,14 @@ def test_models_that_do_not_fit_the_images(classifier, images):
     labels = np.zeros(7, np.int64)
     examples = data.Examples(images, labels, np.arange(7))
     with pytest.raises(ValueError, match="'mine' takes images .6, 5, 3., got"):
-        targets.check(model, data.Examples(images[:, 1:], labels, labels))
+        fitness.check(model, data.Examples(images[:, 1:], labels, labels))
     with pytest.raises(ValueError, match="has 4 classes, got labels from 4 to"):
-        targets.check(model, data.Examples(images, labels + 4, labels))
+        fitness.check(model, data.Examples(images, labels + 4, labels))
     sick = keras.Model(
         model.input, {"scores": keras.ops.log(-1.0 - model.input[:, 0, 0])}
     )
     with pytest.raises(ValueError, match="not finite on 7 of 7.*row 0"):
-        targets.check(sick, examples)
+        fitness.check(sick, examples)
 
 
 def test_images_come_from_npz_files(tmp_path):

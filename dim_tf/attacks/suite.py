@@ -10,6 +10,7 @@ others find, are in none.
 """
 
 import dataclasses
+from collections.abc import Collection
 
 import keras
 from foolbox import distances
@@ -261,3 +262,27 @@ QUICK = {
     ),
 }
 PRESETS = {"paper": PAPER, "quick": QUICK, "extra": EXTRA}
+
+
+def select(preset: str, names: Collection[str] = ()) -> list[AttackSpec]:
+    """Attacks of a preset, by name.
+
+    Args:
+        preset: a key of `PRESETS`.
+        names: of its attacks; none: all of them.
+
+    Raises:
+        ValueError: no such preset, or an attack that is not in it.
+    """
+    if preset not in PRESETS:
+        raise ValueError(
+            f"unknown suite {preset!r}, expected one of {', '.join(PRESETS)}"
+        )
+    specs = PRESETS[preset]
+    unknown = set(names) - set(specs)
+    if unknown:
+        raise ValueError(
+            f"no attacks of the suite {preset!r}: {', '.join(sorted(unknown))} "
+            f"not among {', '.join(specs)}"
+        )
+    return [specs[name] for name in dict.fromkeys(names or specs)]

@@ -14,6 +14,7 @@ from typing import Any
 import tensorflow as tf
 
 from dim_tf import data
+from dim_tf.evaluation import fitness
 from dim_tf.evaluation import planning
 from dim_tf.evaluation import results
 from dim_tf.evaluation import sweep
@@ -107,12 +108,17 @@ class Worker:
         broken = sweep.run_shard(job.shard, subject, jit_compile=jit_compile)
         return Done(job, accuracy, broken=broken)
 
+    def suits(self, target: targets.Target) -> bool:
+        """Whether a model can be attacked at all."""
+        _, _, failure = self._load(target)
+        return not failure
+
     def _load(self, target):
         key = target.name, target.weights_digest
         if key not in self._loaded:
             try:
                 subject = sweep.Subject(target.load(), self._examples)
-                accuracy = targets.check(subject.model, self._examples)
+                accuracy = fitness.check(subject.model, self._examples)
                 self._loaded[key] = subject, accuracy, ""
             except Exception as error:  # whatever anybody's model may raise
                 why = str(error) or type(error).__name__
@@ -123,9 +129,13 @@ class Worker:
 def in_process(
     jobs: list[Job], examples: data.Examples, xla: str
 ) -> Iterator[Done]:
-    """Does jobs one after the other; arguments as `Worker`."""
+    """Does jobs one after the other; arguments as `Worker`.
+
+    All models are looked at first, so that whoever waits for hours hears at
+    once of those that cannot be attacked.
+    """
     worker = Worker(examples, xla)
-    for job in jobs:
+    for job in sorted(jobs, key=lambda job: worker.suits(job.target)):
         yield worker.run(job)
 
 

@@ -112,6 +112,24 @@ def stratified(labels: np.ndarray) -> np.ndarray:
     return np.lexsort((labels, ranks))
 
 
+def evenly(labels: np.ndarray, count: int | None = None) -> np.ndarray:
+    """Positions of so many samples, evenly of all classes: see `stratified`.
+
+    Args:
+        labels: int64 `(n,)`.
+        count: how many; None: all.
+
+    Raises:
+        ValueError: there are not so many.
+    """
+    if count is not None and not 1 <= count <= len(labels):
+        raise ValueError(
+            f"--num_examples must be from 1 to {len(labels)}, the number of "
+            f"images there are, got {count}"
+        )
+    return stratified(labels)[:count]
+
+
 def plan(
     folder: pathlib.Path,
     cells: Iterable[Cell],

@@ -49,14 +49,20 @@ def follow(
     ) as bar:
         total = sum(len(job.shard.positions) for job in jobs)
         task = bar.add_task("", total=total)
-        for job in jobs:
-            bar.update(task, description=_expectation(job, results))
+        waiting = {job.shard.path: job for job in jobs}
+        while waiting:
+            # The first one that is left: reports may have an order of their
+            # own.
+            likely = next(iter(waiting.values()))
+            bar.update(task, description=_expectation(likely, results))
             done = next(reports)
+            del waiting[done.job.shard.path]
             bar.advance(task, len(done.job.shard.positions))
             name = done.job.target.name
             attack = f"{name}: {done.job.shard.cell.spec.name}"
             if done.failure:
                 failures[name] = done.failure
+                say(f"{name} cannot be attacked: {done.failure}")
                 continue
             say(
                 f"{name}: clean accuracy {done.clean_accuracy:.1%} on "

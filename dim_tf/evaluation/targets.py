@@ -2,28 +2,21 @@
 
 import dataclasses
 import functools
+import hashlib
 import pathlib
 from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
 
 import keras
-import numpy as np
 
 from dim_tf import config
-from dim_tf import data
-from dim_tf import metrics
 from dim_tf import models
 from dim_tf.models import foreign
 from dim_tf.models import latent_search
 from dim_tf.models import saving
-from dim_tf.models.foreign import Reading
-from dim_tf.scores import decided
-
-# By which probabilities may not add up to 1: those of 16 bits are coarse.
-_SUM_TOLERANCE = 1e-2
-# Images that a model is asked about twice, by themselves the second time.
-_ASKED_AGAIN = 10
+from dim_tf.models import wrapping
+from dim_tf.models.wrapping import Reading
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +40,7 @@ class Target:
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def find(name_or_path: str, reading: Reading = foreign.PLAIN) -> Target:
+def find(name_or_path: str, reading: Reading = wrapping.PLAIN) -> Target:
     """The model of a name, a folder of this project, or any other path.
 
     Args:
@@ -70,13 +63,13 @@ def find(name_or_path: str, reading: Reading = foreign.PLAIN) -> Target:
         raise FileNotFoundError(f"there is no {path}, of {name_or_path!r}")
     if not named and path.exists() and not (path / "card.json").is_file():
         name = name.strip() if renamed else foreign.name_of(path)
-        if name in (*models.MODELS, "", "..") or "/" in name:
+        if not _is_free(name):
             raise ValueError(
                 f"{path} has no card.json, and {name!r} is the name of a model "
                 "of this project, or none of a folder; give it another by "
                 "name=path, or its records would be taken for that model's"
             )
-        if path.is_file() and reading.signature != foreign.PLAIN.signature:
+        if path.is_file() and reading.signature != wrapping.PLAIN.signature:
             raise ValueError(
                 f"--signature={reading.signature} is for SavedModels, and "
                 f"{path} is a file; leave it out, or attack the file in a "
@@ -103,7 +96,46 @@ def find(name_or_path: str, reading: Reading = foreign.PLAIN) -> Target:
     )
 
 
-def find_all(names: str, reading: Reading = foreign.PLAIN) -> list[Target]:
+def _is_free(name: str) -> bool:
+    """Whether a model of others may have a name, which is a folder's, too."""
+    return name not in (*models.MODELS, "", ".", "..") and "/" not in name
+
+
+def of_model(
+    model: Callable,
+    shape: tuple[int, ...],
+    reading: Reading = wrapping.PLAIN,
+    name: str = "model",
+) -> Target:
+    """A model of others that is in memory.
+
+    Args:
+        model: as `wrapping.wrap`.
+        shape: of an image, where the model does not tell what it takes.
+        reading: of it.
+        name: for records and tables.
+
+    Raises:
+        ValueError: as `wrapping.wrap`, or a name of a model of this project,
+            or none of a folder.
+    """
+    if not _is_free(name):
+        raise ValueError(
+            f"{name!r} is the name of a model of this project, or none of a "
+            "folder; choose another, or the records would be taken for that "
+            "model's"
+        )
+    # A model that was never called does not know, and a function never does.
+    taken = getattr(model, "input_shape", None)
+    if isinstance(taken, tuple) and None not in taken[1:]:
+        shape = taken[1:]
+    wrapped = wrapping.wrap(model, shape, reading, name)
+    parts = repr(reading), reading.scores, saving.digest(wrapped)
+    digest = hashlib.sha256("".join(parts).encode()).hexdigest()
+    return Target(name, digest, lambda: wrapped)
+
+
+def find_all(names: str, reading: Reading = wrapping.PLAIN) -> list[Target]:
     """The models of a comma-separated list.
 
     Args:
@@ -124,7 +156,7 @@ def find_all(names: str, reading: Reading = foreign.PLAIN) -> list[Target]:
             f"({', '.join(target.name for target in found)}); their records "
             "would mix. Name them apart: one=path,other=path"
         )
-    if reading != foreign.PLAIN and all(target.dataset for target in found):
+    if reading != wrapping.PLAIN and all(target.dataset for target in found):
         raise ValueError(
             "--bounds, --signature, --scores and --probabilities are for "
             f"models of others, and --models={names} are all of this project"
@@ -147,112 +179,18 @@ def check_dataset(found: list[Target], dataset: str) -> None:
             )
 
 
-def check(model: keras.Model, examples: data.Examples) -> float:
-    """Looks whether a model and images fit together.
-
-    Args:
-        model: images -> dict with `scores`.
-        examples: to try it on.
-
-    Returns:
-        Its accuracy on them.
-
-    Raises:
-        ValueError: the images are of another shape, the labels are no classes
-            of the model, or scores are not finite, or random, or depend on
-            the other images, or are probabilities, or not the logarithms of
-            any.
-    """
-    shape, wanted = examples.images.shape[1:], model.input_shape[1:]
-    if shape != wanted:
-        raise ValueError(
-            f"the model {model.name!r} takes images {wanted}, got {shape}"
-        )
-    scores = metrics.outputs(model, examples.images, "scores")
-    classes = scores.shape[1]
-    if classes < 2:
-        raise ValueError(
-            f"the model {model.name!r} gives one score; expected one for each "
-            "of two classes or more: put a zero before a logit"
-        )
-    if examples.labels.min() < 0 or examples.labels.max() >= classes:
-        raise ValueError(
-            f"the model {model.name!r} has {classes} classes, got labels from "
-            f"{examples.labels.min()} to {examples.labels.max()}"
-        )
-    _check_probabilities(model, examples)
-    _check_finite(model.name, scores, examples.rows)
-    # Without the others, which must not matter.
-    few = slice(min(_ASKED_AGAIN, -(-len(scores) // 2)))
-    again = metrics.outputs(model, examples.images[few], "scores")
-    _check_repeatable(model.name, scores[few], again)
-    sums = scores.sum(axis=1)
-    if (scores >= 0).all() and (np.abs(sums - 1) < _SUM_TOLERANCE).all():
-        raise ValueError(
-            f"the model {model.name!r} gives probabilities, whose gradients "
-            "vanish where it is sure; expected logits. Save it without its "
-            "softmax, or have their logarithms attacked with --probabilities"
-        )
-    return float(np.mean(scores.argmax(axis=1) == examples.labels))
-
-
-def _check_probabilities(model, examples):
-    """Looks whether what logarithms were taken of are probabilities."""
-    if "probabilities" not in model.output:
-        return
-    given = metrics.outputs(model, examples.images, "probabilities")
-    sums = given.sum(axis=1)
-    if (given < 0).any() or (np.abs(sums - 1) > _SUM_TOLERANCE).any():
-        raise ValueError(
-            f"the model {model.name!r} gives no probabilities, which are from "
-            f"0 to 1 and add up to 1, but values from {np.nanmin(given):g} to "
-            f"{np.nanmax(given):g} that add up to {np.nanmin(sums):g} to "
-            f"{np.nanmax(sums):g}; leave out --probabilities"
-        )
-
-
-def _check_finite(name, scores, rows):
-    sick = rows[~decided(scores)]
-    if not len(sick):
-        return
-    some = ", ".join(f"row {row}" for row in sick[:10])
-    more = ", ..." if len(sick) > 10 else ""
-    raise ValueError(
-        f"the model {name!r} gives scores that are not finite on {len(sick)} "
-        f"of {len(rows)} clean images ({some}{more}); leave these images out, "
-        "or repair the model"
-    )
-
-
-def _check_repeatable(name, scores, again):
-    # Accelerators add up in any order, so that the last bits differ; what is
-    # drawn at random moves scores by far more. Those of the best two classes
-    # say how large scores are, as one that is masked out may be any number.
-    best = np.sort(scores, axis=1)[:, -2:]
-    limit = 1e-3 * np.abs(best[np.isfinite(best)]).max()
-    # That of a class that cannot be is minus infinity again, or it moved.
-    with np.errstate(invalid="ignore"):
-        apart = np.where(scores == again, 0.0, np.abs(scores - again))
-    sizes = np.where(np.isfinite(scores), np.abs(scores), 0.0)
-    # Not finite is not the same either.
-    moved = ~(apart <= limit + 1e-6 * sizes).all(axis=1)
-    if moved.any():
-        raise ValueError(
-            f"the model {name!r} gives other scores when it is asked again, "
-            f"about fewer images ({moved.sum()} of {len(moved)} clean images, "
-            f"up to {apart.max():g} apart): records of it would be luck; "
-            "attack it without its randomness, or average it over draws, and "
-            "with the batch normalization of inference, not of training"
-        )
-
-
 def jit_compile(xla: str, model: keras.Model) -> bool:
     """Whether XLA is to compile the attacks on a model.
 
     Args:
         xla: `"on"`, `"off"`, or `"auto"`: on models without convolutions.
         model: what is attacked.
+
+    Raises:
+        ValueError: none of these.
     """
+    if xla not in ("on", "off", "auto"):
+        raise ValueError(f"xla must be on, off or auto, got {xla!r}")
     return xla == "on" or (xla == "auto" and _suits_xla(model))
 
 
@@ -264,8 +202,9 @@ def _suits_xla(model: keras.Model) -> bool:
         keras.layers.DepthwiseConv2D,
         keras.layers.SeparableConv2D,
         latent_search.LatentSearch,
-        # Of what is in a SavedModel nothing is known.
+        # Of what is in these nothing is known.
         keras.layers.TFSMLayer,
+        keras.layers.Lambda,
     )
     return not any(
         isinstance(layer, slow)

@@ -1,6 +1,7 @@
 """The distances within which an adversarial counts."""
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -27,27 +28,41 @@ def parse(text: str) -> dict[str, float]:
             empty: the paper's.
 
     Raises:
-        ValueError: no such text, or more than white is from black in Linf.
+        ValueError: no such text, or as `merged`.
     """
-    found = dict(PAPER)
+    found = {}
     for pair in config.listed(text):
         norm, _, distance = pair.partition(":")
         part, _, of = distance.partition("/")
         try:
-            value = float(part) / float(of or 1)
+            found[norm] = float(part) / float(of or 1)
         except (ValueError, ZeroDivisionError):
-            value = math.nan
+            raise _unknown(pair) from None
+    return merged(found)
+
+
+def merged(some: Mapping[str, float]) -> dict[str, float]:
+    """The paper's thresholds with some, by norm, in place of its own.
+
+    Raises:
+        ValueError: an unknown norm, a distance that is not positive or not
+            finite, or more than white is from black in Linf.
+    """
+    for norm, value in some.items():
         if norm not in PAPER or not 0 < value < math.inf:
-            raise ValueError(
-                "thresholds must be written norm:distance, such as "
-                f"linf:8/255,l2:0.5, of the norms {', '.join(PAPER)} and "
-                f"positive distances, got {pair!r}"
-            )
+            raise _unknown(f"{norm}:{value:g}")
         if norm == "linf" and value > 1:
             raise ValueError(
-                f"a threshold of {pair} is beyond every image: distances are "
-                "of pixels from 0 to 1, whatever a model takes; 8 of 255 is "
-                "linf:8/255"
+                f"a threshold of {norm}:{value:g} is beyond every image: "
+                "distances are of pixels from 0 to 1, whatever a model takes; "
+                "8 of 255 is linf:8/255"
             )
-        found[norm] = value
-    return found
+    return {**PAPER, **some}
+
+
+def _unknown(pair: str) -> ValueError:
+    return ValueError(
+        "thresholds must be written norm:distance, such as "
+        f"linf:8/255,l2:0.5, of the norms {', '.join(PAPER)} and positive "
+        f"distances, got {pair!r}"
+    )

@@ -1,47 +1,16 @@
 """Models that this project did not make, as classifiers of images in [0, 1]."""
 
-import dataclasses
-import functools
 import hashlib
 import pathlib
-import re
 import zipfile
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-
-@dataclasses.dataclass(frozen=True)
-class Reading:
-    """What files do not say of a model.
-
-    Attributes:
-        bounds: what it takes for black and for white.
-        signature: of a SavedModel: one with a single input.
-        probabilities: whether it gives probabilities; attacks get their
-            logarithms, which are logits. Where a Keras file plainly ends with
-            a softmax, they are exact; else those of what is (nearly) zero are
-            cut off.
-        scores: name of the output with the scores, of several; empty: the only
-            one, or that of this name.
-
-    Raises:
-        ValueError: the bounds do not ascend.
-    """
-
-    bounds: tuple[float, float] = (0.0, 1.0)
-    signature: str = "serving_default"
-    probabilities: bool = False
-    # Digests are of how it was written before there was this.
-    scores: str = dataclasses.field(default="", repr=False)
-
-    def __post_init__(self):
-        if not self.bounds[0] < self.bounds[1]:
-            raise ValueError(f"bounds must be ascending, got {self.bounds}")
-
-
-PLAIN = Reading()
+from dim_tf.models import wrapping
+from dim_tf.models.wrapping import PLAIN
+from dim_tf.models.wrapping import Reading
 
 
 def load(path: pathlib.Path, reading: Reading = PLAIN) -> keras.Model:
@@ -60,22 +29,7 @@ def load(path: pathlib.Path, reading: Reading = PLAIN) -> keras.Model:
         ValueError: unreadable, or not of images to scores; says what it is.
     """
     inner, shape = _read(path, reading.signature)
-    _check_shape(shape, path)
-    # Gray images are of one channel here.
-    gray = len(shape) == 2
-    images = keras.Input((*shape, 1) if gray else shape, name="images")
-    low, high = reading.bounds
-    pixels = images * (high - low) + low
-    if gray:
-        pixels = keras.ops.squeeze(pixels, -1)
-    find = functools.partial(_scores, pixels=pixels, path=path, reading=reading)
-    if reading.probabilities:
-        outputs = _logarithms(inner, find)
-    else:
-        outputs = {"scores": find(inner)}
-    # TensorFlow takes no other names.
-    name = re.sub(r"[^A-Za-z0-9]+", "_", name_of(path)).strip("_") or "model"
-    return keras.Model(images, outputs, name=name)
+    return wrapping.wrap(inner, shape, reading, name_of(path), str(path))
 
 
 def name_of(path: pathlib.Path) -> str:
@@ -163,88 +117,6 @@ def _read_saved_model(path, signature):
     return layer, tuple(spec.shape[1:])
 
 
-def _check_shape(shape, path):
-    if len(shape) in (2, 3) and None not in shape:
-        return
-    reshape = f"keras.layers.Reshape({shape}), " if None not in shape else ""
-    raise ValueError(
-        f"{path} takes inputs {shape}; expected images (height, width, "
-        "channels) or (height, width) of a fixed size; save it as "
-        "keras.Sequential([keras.Input((height, width, channels)), "
-        f"{reshape}model])"
-    )
-
-
-def _scores(inner, pixels, path, reading):
-    # As whoever judges adversarials asks: a layer that was called with
-    # training=True would else draw noise in attacks alone.
-    outputs = inner(pixels, training=False)
-    if isinstance(outputs, dict):
-        wanted = reading.scores or "scores"
-        if wanted not in outputs and (reading.scores or len(outputs) > 1):
-            raise ValueError(
-                f"{path} has the outputs {', '.join(sorted(outputs))}, and "
-                f"none of them is called {wanted}; name that with the logits "
-                "by --scores=..."
-            )
-        outputs = outputs.get(wanted, next(iter(outputs.values())))
-    elif reading.scores:
-        raise ValueError(
-            f"the outputs of {path} have no names; leave out "
-            f"--scores={reading.scores}"
-        )
-    elif isinstance(outputs, list | tuple):
-        if len(outputs) > 1:
-            raise ValueError(
-                f"{path} has {len(outputs)} outputs without names; expected "
-                "one; save it as keras.Model(inputs, {'scores': ...})"
-            )
-        (outputs,) = outputs
-    if len(outputs.shape) != 2 or outputs.shape[1] is None:
-        raise ValueError(
-            f"{path} gives {tuple(outputs.shape)}; expected scores (batch, "
-            "classes)"
-        )
-    return outputs
-
-
-def _logarithms(inner, find):
-    given = find(inner)
-    logits = _less_softmax(inner)
-    if logits is not None:
-        scores = find(logits, reading=PLAIN)
-        return {"scores": keras.ops.log_softmax(scores)}
-    # Of a zero there is none. What is less is no probability, and has none
-    # either.
-    least = np.finfo(np.float32).tiny
-    known = keras.ops.logical_or(given < 0, given >= least)
-    scores = keras.ops.log(keras.ops.where(known, given, least))
-    return {"scores": scores, "probabilities": given}
-
-
-def _less_softmax(model):
-    """Makes a Keras model that ends with a softmax one of its logits.
-
-    None: it ends with something else, or that it does is not plain to see.
-    """
-    # In classes of others, call may do more than the graph shows. A SavedModel
-    # shows none.
-    own = type(model).__module__.startswith("keras.")
-    if not own or not isinstance(model, keras.Model):
-        return None
-    last = model.layers[-1]
-    # That of a layer's first use: a layer with an earlier one has another.
-    if len(model.outputs) > 1 or last.output is not model.outputs[0]:
-        return None
-    if type(last) is keras.layers.Softmax and last.axis in (-1, 1):
-        return keras.Model(model.inputs[0], last.input)
-    ends = type(last) in (keras.layers.Dense, keras.layers.Activation)
-    if ends and last.activation is keras.activations.softmax:
-        last.activation = keras.activations.linear
-        return model
-    return None
-
-
 def images_of(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
     """Images and labels of an `.npz` file.
 
@@ -267,25 +139,45 @@ def images_of(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
             f"{path} must be an .npz file with arrays `images` and `labels` "
             f"(np.savez(path, images=..., labels=...)): {error}"
         ) from error
+    return checked(images, labels, str(path))
+
+
+def checked(
+    images: np.ndarray, labels: np.ndarray, source: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Looks whether arrays are images and labels.
+
+    Args:
+        images: uint8, or float in [0, 1], `(n, height, width)` or `(n, height,
+            width, channels)`.
+        labels: integers `(n,)`.
+        source: where they are from, for messages.
+
+    Returns:
+        As `images_of`.
+
+    Raises:
+        ValueError: they are not.
+    """
     if images.dtype == np.uint8:
         images = images / np.float32(255)
     if images.ndim == 3:
         images = images[..., None]
     if images.dtype.kind != "f" or images.ndim != 4:
         raise ValueError(
-            f"images in {path} must be uint8 or float (n, height, width) or "
+            f"images in {source} must be uint8 or float (n, height, width) or "
             f"(n, height, width, channels), got {images.dtype} {images.shape}"
         )
     if not images.size:
-        raise ValueError(f"images in {path} must be some, got {images.shape}")
+        raise ValueError(f"images in {source} must be some, got {images.shape}")
     if not (images.min() >= 0 and images.max() <= 1):
         raise ValueError(
-            f"images in {path} must lie in [0, 1], got values in "
+            f"images in {source} must lie in [0, 1], got values in "
             f"[{images.min():g}, {images.max():g}]"
         )
     if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
         raise ValueError(
-            f"labels in {path} must be integers ({len(images)},), got "
+            f"labels in {source} must be integers ({len(images)},), got "
             f"{labels.dtype} {labels.shape}"
         )
     return images.astype(np.float32), labels.astype(np.int64)

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from dim_tf.evaluation import results
 from dim_tf.evaluation import thresholds
 from dim_tf.reporting import statistics
+from dim_tf.reporting import tables
 
 ALARM, NOTE = "alarm", "note"
 # Of attacks that see gradients; others see scores, decisions or nothing.
@@ -54,6 +55,13 @@ def diagnostics(
         epsilon = reach.get((model, norm), np.inf)
         found += _survivors(model, norm, members, epsilon, limits[norm])
         found += _blind_attacks(model, norm, members)
+    gaps = tables.gaps(cells, tables.norms_of_paper(records))
+    for norm, gap in gaps.items():
+        sentence = (
+            f"Minima with a * are over what is there alone, in "
+            f"{tables.TITLES[norm]}: {gap}."
+        )
+        found.append((NOTE, sentence))
     return sorted(found, key=lambda pair: pair[0])  # alarms first
 
 

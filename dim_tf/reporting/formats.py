@@ -80,6 +80,11 @@ FORMATS = {
 }
 
 
+def listing(notes: list[tuple[str, str]]) -> str:
+    """A Markdown list of what `diagnostics` says."""
+    return "".join(f"- {level}: {sentence}\n" for level, sentence in notes)
+
+
 def check(path: pathlib.Path, formats) -> None:
     """Raises ValueError unless a file's name ends like one of the formats."""
     if path.suffix not in formats:

@@ -1,0 +1,181 @@
+"""Any classifier of images as one of images in [0, 1] to scores."""
+
+import dataclasses
+import functools
+import re
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """What files do not say of a model.
+
+    Attributes:
+        bounds: what it takes for black and for white.
+        signature: of a SavedModel: one with a single input.
+        probabilities: whether it gives probabilities; attacks get their
+            logarithms, which are logits. Where a Keras model plainly ends
+            with a softmax, they are exact; else those of what is (nearly)
+            zero are cut off.
+        scores: name of the output with the scores, of several; empty: the only
+            one, or that of this name.
+
+    Raises:
+        ValueError: the bounds do not ascend.
+    """
+
+    bounds: tuple[float, float] = (0.0, 1.0)
+    signature: str = "serving_default"
+    probabilities: bool = False
+    # Digests are of how it was written before there was this.
+    scores: str = dataclasses.field(default="", repr=False)
+
+    def __post_init__(self):
+        if not self.bounds[0] < self.bounds[1]:
+            raise ValueError(f"bounds must be ascending, got {self.bounds}")
+
+
+PLAIN = Reading()
+
+
+def wrap(
+    inner: Callable,
+    shape: tuple[int | None, ...],
+    reading: Reading = PLAIN,
+    name: str = "model",
+    source: str = "",
+) -> keras.Model:
+    """Makes a classifier of images one that attacks know.
+
+    Args:
+        inner: a Keras model or layer, or any function of TensorFlow: images
+            `(batch, height, width, channels)` or `(batch, height, width)`
+            within the bounds of its reading -> scores `(batch, classes)`. It
+            is left as it is.
+        shape: of an image that it takes.
+        reading: of it.
+        name: of the new model.
+        source: what messages call it; empty: its name.
+
+    Returns:
+        Keras model, images `(batch, height, width, channels)` in [0, 1] ->
+        `{"scores": (batch, classes)}`; beside them `probabilities`, where the
+        scores are their logarithms. It shares its weights with `inner`.
+
+    Raises:
+        ValueError: not of images to scores; says what it is.
+    """
+    source = source or f"the model {name!r}"
+    _check_shape(shape, source)
+    if not isinstance(inner, keras.layers.Layer):
+        # Keras looks at the arguments, which of some functions nobody can.
+        inner = keras.layers.Lambda(functools.partial(_called, inner))
+    # Gray images are of one channel here.
+    gray = len(shape) == 2
+    images = keras.Input((*shape, 1) if gray else shape, name="images")
+    low, high = reading.bounds
+    pixels = images * (high - low) + low
+    if gray:
+        pixels = keras.ops.squeeze(pixels, -1)
+    find = functools.partial(
+        _scores, pixels=pixels, source=source, reading=reading
+    )
+    if reading.probabilities:
+        outputs = _logarithms(inner, find)
+    else:
+        outputs = {"scores": find(inner)}
+    # TensorFlow takes no other names.
+    name = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_") or "model"
+    return keras.Model(images, outputs, name=name)
+
+
+def _called(function, images):
+    return function(images)
+
+
+def _check_shape(shape, source):
+    if len(shape) in (2, 3) and None not in shape:
+        return
+    reshape = f"keras.layers.Reshape({shape}), " if None not in shape else ""
+    raise ValueError(
+        f"{source} takes inputs {shape}; expected images (height, width, "
+        "channels) or (height, width) of a fixed size; wrap it as "
+        "keras.Sequential([keras.Input((height, width, channels)), "
+        f"{reshape}model])"
+    )
+
+
+def _scores(inner, pixels, source, reading):
+    # As whoever judges adversarials asks: a layer that was called with
+    # training=True would else draw noise in attacks alone.
+    outputs = inner(pixels, training=False)
+    if isinstance(outputs, dict):
+        wanted = reading.scores or "scores"
+        if wanted not in outputs and (reading.scores or len(outputs) > 1):
+            raise ValueError(
+                f"{source} has the outputs {', '.join(sorted(outputs))}, and "
+                f"none of them is called {wanted}; name that with the logits "
+                "by --scores=..."
+            )
+        outputs = outputs.get(wanted, next(iter(outputs.values())))
+    elif reading.scores:
+        raise ValueError(
+            f"the outputs of {source} have no names; leave out "
+            f"--scores={reading.scores}"
+        )
+    elif isinstance(outputs, list | tuple):
+        if len(outputs) > 1:
+            raise ValueError(
+                f"{source} has {len(outputs)} outputs without names; expected "
+                "one; wrap it as keras.Model(inputs, {'scores': ...})"
+            )
+        (outputs,) = outputs
+    if len(outputs.shape) != 2 or outputs.shape[1] is None:
+        raise ValueError(
+            f"{source} gives {tuple(outputs.shape)}; expected scores (batch, "
+            "classes)"
+        )
+    return outputs
+
+
+def _logarithms(inner, find):
+    given = find(inner)
+    logits = _less_softmax(inner)
+    if logits is not None:
+        scores = find(logits, reading=PLAIN)
+        return {"scores": keras.ops.log_softmax(scores)}
+    # Of a zero there is none. What is less is no probability, and has none
+    # either.
+    least = np.finfo(np.float32).tiny
+    known = keras.ops.logical_or(given < 0, given >= least)
+    scores = keras.ops.log(keras.ops.where(known, given, least))
+    return {"scores": scores, "probabilities": given}
+
+
+def _less_softmax(model):
+    """The logits of a Keras model that ends with a softmax, as a model.
+
+    None: it ends with something else, or that it does is not plain to see.
+    """
+    # In classes of others, call may do more than the graph shows. A SavedModel
+    # shows none.
+    own = type(model).__module__.startswith("keras.")
+    if not own or not isinstance(model, keras.Model):
+        return None
+    last = model.layers[-1]
+    # That of a layer's first use: a layer with an earlier one has another.
+    if len(model.outputs) > 1 or last.output is not model.outputs[0]:
+        return None
+    if type(last) is keras.layers.Softmax and last.axis in (-1, 1):
+        return keras.Model(model.inputs[0], last.input)
+    ends = type(last) in (keras.layers.Dense, keras.layers.Activation)
+    if not ends or last.activation is not keras.activations.softmax:
+        return None
+    # The model is somebody's, and stays what it is.
+    linear = type(last).from_config(last.get_config() | {"activation": None})
+    logits = keras.Model(model.inputs[0], linear(last.input))
+    linear.set_weights(last.get_weights())
+    return logits

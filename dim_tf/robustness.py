@@ -1,0 +1,265 @@
+"""Measures how robust a model is, in one call from Python.
+
+    from dim_tf import robustness
+
+    found = robustness.measure(model, images, labels)
+    print(found)
+
+It is what `python -m dim_tf.evaluate` and `python -m dim_tf.report` do, of a
+model and images that are in memory.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import pathlib
+import tempfile
+from collections.abc import Callable
+from collections.abc import Collection
+from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import rich.console
+
+from dim_tf import data
+from dim_tf.attacks.suite import select
+from dim_tf.evaluation import executors
+from dim_tf.evaluation import planning
+from dim_tf.evaluation import progress
+from dim_tf.evaluation import targets
+from dim_tf.evaluation.campaign import Campaign
+from dim_tf.evaluation.results import PROBE
+from dim_tf.evaluation.results import read
+from dim_tf.evaluation.thresholds import merged
+from dim_tf.models import foreign
+from dim_tf.models.wrapping import Reading
+from dim_tf.reporting import cards
+from dim_tf.reporting import diagnostics
+from dim_tf.reporting import formats
+from dim_tf.reporting import statistics
+from dim_tf.reporting import tables
+from dim_tf.reporting.statistics import Estimate
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Robustness:
+    """What attacks leave of a model; as text, a table and signs in Markdown.
+
+    Attributes:
+        records: of `evaluation.results`, a row for every image and attack.
+        thresholds: distances by norm that accuracies are at.
+        images: float32 `(n, height, width, channels)` in [0, 1], those that
+            were attacked, in the order of `samples`.
+        samples: int64 `(n,)`, their places among the images given, ascending.
+    """
+
+    records: pa.Table
+    thresholds: Mapping[str, float]
+    images: np.ndarray
+    samples: np.ndarray
+
+    def __str__(self):
+        rows = tables.results_table(
+            self.records, allow_missing=True, limits=self.thresholds
+        )
+        return f"{cards.to_markdown(rows)}\n\n{formats.listing(self.signs)}"
+
+    # What consoles and notebooks show.
+    __repr__ = _repr_markdown_ = __str__
+
+    @functools.cached_property
+    def signs(self) -> list[tuple[str, str]]:
+        """What to know before believing it, see `reporting.diagnostics`."""
+        return diagnostics.diagnostics(self.records, self.thresholds)
+
+    @property
+    def clean_accuracy(self) -> Estimate:
+        """Share of images that are right without any attack, in [0, 1]."""
+        (share,) = statistics.clean_accuracy(self._cells).values()
+        return share
+
+    def accuracy(self, norm: str) -> Estimate:
+        """Share of images that no attack of a norm changes the answer to.
+
+        Args:
+            norm: `"l2"`, `"linf"`, `"l0"` or `"l1"`, within whose threshold an
+                adversarial counts.
+
+        Returns:
+            In [0, 1], with its 95 % interval.
+
+        Raises:
+            ValueError: no attack was of this norm.
+        """
+        return statistics.robust_accuracy(self._closest(norm))
+
+    def median_distance(self, norm: str) -> Estimate:
+        """Of the closest adversarials; arguments and errors as `accuracy`."""
+        return statistics.median_distance(self._closest(norm))
+
+    def distances(self, norm: str) -> np.ndarray:
+        """Of the closest adversarials; arguments and errors as `accuracy`.
+
+        Returns:
+            float64 `(n,)`; 0 for images that are misclassified anyway,
+            infinite for those that no attack succeeded on.
+        """
+        return self._closest(norm).distances
+
+    def adversarials(self, norm: str) -> np.ndarray:
+        """The closest adversarials; arguments and errors as `accuracy`.
+
+        Returns:
+            float32 like `images`; the image itself where there is none, or
+            none is needed.
+        """
+        self._closest(norm)
+        found = self.records.filter(
+            (pc.field("norm") == norm)
+            & (pc.field("preset") != PROBE)
+            & pc.field("adversarial").is_valid()
+        )
+        flat = found["adversarial"].combine_chunks().flatten().to_numpy()
+        places = np.searchsorted(self.samples, found["sample"].to_numpy())
+        # Of several that go to one place, the last one stays.
+        order = np.argsort(-found[f"distance_{norm}"].to_numpy(), kind="stable")
+        closest = self.images.copy()
+        pixels = flat.reshape(-1, *closest.shape[1:])
+        closest[places[order]] = pixels[order]
+        return closest
+
+    @functools.cached_property
+    def _cells(self) -> list[statistics.Cell]:
+        return statistics.cells(self.records, self.thresholds)
+
+    def _closest(self, norm: str) -> statistics.Cell:
+        tables.check_norm(norm)
+        for cell in statistics.closest_by_model(self._cells, norm):
+            return cell
+        there = dict.fromkeys(cell.norm for cell in self._cells)
+        raise ValueError(
+            f"no attack was in {norm}, but in {', '.join(there)}; choose a "
+            "suite with some"
+        )
+
+
+def measure(
+    model: Callable,
+    images: Any,
+    labels: Any,
+    *,
+    suite: str = "quick",
+    only: Collection[str] = (),
+    thresholds: Mapping[str, float] | None = None,
+    num_examples: int | None = None,
+    bounds: tuple[float, float] = (0.0, 1.0),
+    scores: str = "",
+    probabilities: bool = False,
+    probes: bool = True,
+    refine: bool = False,
+    seed: int = 0,
+    xla: str = "auto",
+    shard_size: int = 100,
+    results: str | pathlib.Path | None = None,
+    name: str = "model",
+    verbose: bool = True,
+) -> Robustness:
+    """Attacks a model and says what is left of it.
+
+    Args:
+        model: a Keras model, or any function of TensorFlow: float32 images of
+            the shape of those below, within `bounds` -> logits `(batch,
+            classes)`. It is called as for inference, and left as it is.
+        images: uint8, or floats from 0 to 1, whatever the bounds: `(n, height,
+            width, channels)` or `(n, height, width)`.
+        labels: integers `(n,)`.
+        suite: preset of attacks, a key of `attacks.suite.PRESETS`.
+        only: names of attacks of the suite; none: all.
+        thresholds: distances by norm that accuracies are to be at, of pixels
+            from 0 to 1, such as `{"linf": 8 / 255}`; of norms that are not
+            named: the paper's, for MNIST.
+        num_examples: images to attack, evenly of all classes; None: all.
+        bounds: what the model takes for black and for white.
+        scores: of a model with several outputs, the name of that with the
+            logits; empty: `"scores"`.
+        probabilities: whether the model gives these, whose logarithms are
+            attacked then.
+        probes: whether gradient descent is also run with twice the steps, from
+            another start and at the threshold alone, for the signs.
+        refine: whether every adversarial is also tried with its pixels as
+            close to the image as a model that binarizes cannot tell.
+        seed: of everything random.
+        xla: `"on"`, `"off"`, or `"auto"`: on models without convolutions.
+        shard_size: images attacked together.
+        results: folder where records are kept, for a call that goes on and for
+            `python -m dim_tf.report`. They know a model by its weights alone.
+            None: they are not kept.
+        name: of the model, in records and tables.
+        verbose: whether to say what is found, and how far it is on a terminal.
+
+    Raises:
+        ValueError: a setting out of its range, images or labels that are none,
+            a model that cannot be attacked, records of another model or of
+            other images in the folder, or of a function; says what to do.
+    """
+    if results is not None and not isinstance(model, keras.layers.Layer):
+        raise ValueError(
+            f"records in {results} would know the model by its weights, which "
+            "a function does not show; give a Keras model, or leave out results"
+        )
+    pixels, classes = foreign.checked(
+        np.asarray(images), np.asarray(labels), "memory"
+    )
+    order = planning.evenly(classes, num_examples)
+    reading = Reading(bounds, probabilities=probabilities, scores=scores)
+    target = targets.of_model(model, np.shape(images)[1:], reading, name)
+    campaign = Campaign(
+        preset=suite,
+        attacks=select(suite, only),
+        num_examples=len(order),
+        dataset=_digest(pixels, classes),
+        limits=merged(thresholds or {}),
+        seed=seed,
+        probes=probes,
+        refined=refine,
+        shard_size=shard_size,
+    )
+    examples = data.Examples(pixels, classes, np.arange(len(classes)))
+    console = rich.console.Console(quiet=not verbose)
+    with _kept(results) as folder:
+        jobs = campaign.jobs([target], folder)
+        done = executors.in_process(jobs, examples.take(order), xla)
+        failures = progress.follow(jobs, done, folder, len(order), console)
+        if failures:
+            raise ValueError(failures[name])
+        records = read(folder / name)
+    samples = np.sort(order)
+    wanted = [cell.spec.name for cell in campaign.cells(target)]
+    records = records.filter(
+        pc.field("attack").isin(wanted) & pc.field("sample").isin(samples)
+    )
+    return Robustness(records, campaign.limits, pixels[samples], samples)
+
+
+def _digest(*arrays: np.ndarray) -> str:
+    total = hashlib.sha256()
+    for array in arrays:
+        total.update(f"{array.dtype.str}{array.shape}".encode())
+        total.update(np.ascontiguousarray(array).tobytes())
+    return total.hexdigest()
+
+
+@contextlib.contextmanager
+def _kept(folder: str | pathlib.Path | None) -> Iterator[pathlib.Path]:
+    """A folder, or one that is gone afterwards."""
+    if folder is not None:
+        yield pathlib.Path(folder).resolve()
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        yield pathlib.Path(scratch)

@@ -1,0 +1,215 @@
+"""One call from Python says what the commands say, and the truth."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from closed_forms import DUAL_ORDER
+from closed_forms import SHAPE
+from closed_forms import constant
+from closed_forms import linear
+from closed_forms import not_a_number
+from closed_forms import sizes
+from tiny_nets import NET
+
+from dim_tf import robustness
+from dim_tf.evaluation import results
+from dim_tf.evaluation import targets
+
+COUNT = 8
+WEIGHTS = np.linspace(-1, 1, 36).astype(np.float32)
+OFFSET = 0.6
+
+
+@pytest.fixture
+def images(generator):
+    return generator.uniform(0.45, 0.55, (COUNT, *SHAPE)).astype(np.float32)
+
+
+def measure(model, images, labels, **settings):
+    defaults = {
+        "only": ("l2_ddn30", "linf_bim"),
+        "suite": "quick",
+        "verbose": False,
+        "xla": "off",
+        "probes": False,
+    }
+    return robustness.measure(model, images, labels, **defaults | settings)
+
+
+def dense(weights=WEIGHTS, offset=OFFSET, activation=None):
+    """`closed_forms.linear` as a Keras model."""
+    inputs = keras.Input(SHAPE)
+    outputs = keras.layers.Dense(2, activation)(keras.layers.Flatten()(inputs))
+    model = keras.Model(inputs, outputs)
+    both = np.stack([0 * weights, weights], 1)
+    model.set_weights([both, np.array([0.0, -offset])])
+    return model
+
+
+def optimum(images, norm):
+    lacks = OFFSET - images.reshape(len(images), -1) @ WEIGHTS
+    return lacks / np.linalg.norm(WEIGHTS, DUAL_ORDER[norm])
+
+
+def test_distances_are_those_that_can_be_written_down(images):
+    labels = np.zeros(COUNT, int)
+    labels[3] = 1
+    limit = float(np.median(optimum(images, "l2"))) * 1.02
+    found = measure(dense(), images, labels, thresholds={"l2": limit})
+    expected = np.where(labels, 0, optimum(images, "l2"))
+    np.testing.assert_allclose(found.distances("l2"), expected, 0.03)
+    assert (found.distances("l2") >= expected * (1 - 1e-5)).all()
+    robust = (found.distances("l2") > limit).mean()
+    assert found.accuracy("l2").value == robust
+    assert found.clean_accuracy.value == 7 / 8
+    assert found.median_distance("l2").value == np.median(found.distances("l2"))
+    # What attacks of the other norm find is farther.
+    assert (found.distances("linf") <= 0.25 * (labels == 0)).all()
+    for norm in ("l2", "linf"):
+        adversarials = found.adversarials(norm)
+        moved = sizes(norm, adversarials - images)
+        np.testing.assert_allclose(
+            moved, found.distances(norm), 1e-5, 1e-6, err_msg=norm
+        )
+        answers = np.argmax(dense()(adversarials), 1)
+        np.testing.assert_array_equal(answers, 1 - labels * (answers == 0))
+    with pytest.raises(ValueError, match="no attack was in l0, but in l2, lin"):
+        found.accuracy("l0")
+    with pytest.raises(ValueError, match="unknown norm 'L2'"):
+        found.adversarials("L2")
+
+
+def test_it_says_what_a_report_says(images):
+    found = measure(dense(), images, np.zeros(COUNT, int), name="mine")
+    text = str(found)
+    assert text.startswith("|  | `mine` |\n| -- | -- |\n| `l2_ddn30` |")
+    assert "| samples | 8 |" in text
+    assert "\n\n- note: Gradients of mine are zero or next to" in text
+    assert found._repr_markdown_() == repr(found) == text
+
+
+@pytest.mark.parametrize("kind", ["function", "graph", "layers", "model"])
+def test_any_model_gets_the_records_of_a_file(kind, images, tmp_path):
+    labels = np.zeros(COUNT, int)
+    model = dense()
+    layers = [keras.layers.Flatten(), model.layers[-1]]
+    given = {
+        "function": linear(WEIGHTS, OFFSET),
+        "graph": tf.function(linear(WEIGHTS, OFFSET)),
+        "layers": keras.Sequential(layers),  # which were never called
+        "model": model,
+    }[kind]
+    found = measure(given, images, labels)
+    model.save(tmp_path / "mine.keras")
+    file = targets.find(str(tmp_path / "mine.keras")).load()
+    expected = measure(file, images, labels)
+    for norm in ("l2", "linf"):
+        np.testing.assert_allclose(
+            found.distances(norm), expected.distances(norm), 1e-4
+        )
+
+
+def test_pixels_may_be_others(images):
+    """Bytes, gray without a channel, and a model of -1 to 1."""
+    gray = np.round(255 * images[..., 0]).astype(np.uint8)
+
+    def score(pixels):
+        assert pixels.shape[1:] == SHAPE[:2]
+        return linear(WEIGHTS, OFFSET)((pixels + 1) / 2)
+
+    found = measure(score, gray, np.zeros(COUNT, int), bounds=(-1.0, 1.0))
+    expected = optimum(gray / np.float32(255), "l2")
+    np.testing.assert_allclose(found.distances("l2"), expected, 0.03)
+    assert found.images.shape == (COUNT, *SHAPE)
+
+
+def test_a_model_stays_what_it_is(images):
+    model = dense(100 * WEIGHTS, 100 * OFFSET, "softmax")
+    before = model(images).numpy()
+    found = measure(model, images, np.zeros(COUNT, int), probabilities=True)
+    np.testing.assert_allclose(
+        found.distances("l2"), optimum(images, "l2"), 0.03
+    )
+    np.testing.assert_array_equal(model(images), before)
+    assert model.layers[-1].activation is keras.activations.softmax
+    assert model.trainable_weights
+
+
+def test_records_that_are_kept_are_gone_on_with(tmp_path):
+    images, labels = NET.images.numpy(), NET.labels.numpy()
+    model = dense()
+    labels = np.argmax(model(images), 1)
+    some = measure(model, images, labels, num_examples=4, results=tmp_path)
+    (path,) = (tmp_path / "model" / "l2_ddn30").iterdir()
+    stamp = path.stat().st_mtime_ns
+    found = measure(model, images, labels, results=str(tmp_path))
+    assert path.stat().st_mtime_ns == stamp
+    assert len(list(path.parent.iterdir())) == 2
+    np.testing.assert_array_equal(found.samples, np.arange(COUNT))
+    np.testing.assert_array_equal(
+        some.distances("l2"), found.distances("l2")[some.samples]
+    )
+    whole = measure(model, images, labels)
+    np.testing.assert_allclose(
+        whole.distances("l2"), found.distances("l2"), 1e-5
+    )
+    # Of what the folder has, what was asked for.
+    again = measure(
+        *(model, images, labels),
+        num_examples=4,
+        only=["linf_bim"],
+        results=tmp_path,
+    )
+    assert again.records["attack"].unique().to_pylist() == ["linf_bim"]
+    assert len(again.records) == 4
+    assert len(results.read(tmp_path)) == 2 * COUNT
+    for other, pixels in ((dense(offset=0.5), images), (model, images / 2)):
+        with pytest.raises(ValueError, match="made with something else"):
+            measure(other, pixels, labels, results=tmp_path)
+
+
+def test_a_constant_model_is_robust_and_an_alarm(images):
+    found = measure(lambda images: 2 * constant(images), images, [0] * COUNT)
+    assert np.isinf(found.distances("l2")).all()
+    np.testing.assert_array_equal(found.adversarials("l2"), images)
+    assert any(level == "alarm" for level, _ in found.signs)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": not_a_number}, "scores that are not finite on 8 of 8"),
+        ({"model": lambda images: images}, "'model' gives .*expected scores"),
+        ({"model": dense(activation="softmax")}, "gives probabilities, whose"),
+        ({"labels": np.zeros(COUNT)}, r"labels in memory must be integers"),
+        ({"labels": np.full(COUNT, 2)}, "2 classes, got labels from 2 to 2"),
+        ({"images": np.full((COUNT, 6, 6), 2.0)}, r"must lie in \[0, 1\]"),
+        ({"name": "dim"}, "'dim' is the name of a model of this project"),
+        ({"name": "a/b"}, "or none of a folder"),
+        ({"suite": "best"}, "suite 'best', expected one of paper, quick"),
+        ({"only": ["l9_bim"]}, "l9_bim not among l2_bim"),
+        ({"thresholds": {"linf": 8}}, "of 8 is beyond|linf:8 is beyond every"),
+        ({"thresholds": {"l3": 0.1}}, "got 'l3:0.1'"),
+        ({"num_examples": 9}, "from 1 to 8, .* got 9"),
+        ({"num_examples": 0}, "from 1 to 8, .* got 0"),
+        ({"seed": -1}, "seed must be at least 0, got -1"),
+        ({"shard_size": 0}, "shard_size must be at least 1, got 0"),
+        ({"xla": "On"}, "xla must be on, off or auto, got 'On'"),
+        ({"bounds": (1.0, 0.0)}, "must be ascending"),
+        ({"scores": "logits"}, "have no names; leave out"),
+        ({"model": constant, "results": "x"}, "which a function does not show"),
+    ],
+)
+def test_what_cannot_be_measured_is_said(changes, message, images):
+    given = {"model": dense(), "images": images, "labels": np.zeros(COUNT, int)}
+    with pytest.raises(ValueError, match=message):
+        measure(**given | changes)
+
+
+def test_what_is_found_is_said_unless_it_must_not(images, capsys):
+    labels = np.zeros(COUNT, int)
+    measure(dense(), images, labels, verbose=True)
+    assert "model: clean accuracy 100.0% on 8 images" in capsys.readouterr().out
+    measure(dense(), images, labels)
+    assert not capsys.readouterr().out
