@@ -1,16 +1,13 @@
 """From a trained model to its folders under `saved_models/`."""
 
 import dataclasses
-import os
 import pathlib
-import platform
 from collections.abc import Iterator
 from typing import Any
 
 import keras
-import numpy as np
-import tensorflow as tf
 
+from dim_tf import circumstances
 from dim_tf import config
 from dim_tf import data
 from dim_tf import metrics
@@ -129,32 +126,7 @@ def make_card(
             name, model, some
         ),
         "training_seconds": round(trained.seconds, 1),
-        "hardware": hardware(),
+        "hardware": circumstances.hardware(),
         "settings": {**trained.settings, "sizes": dataclasses.asdict(sizes)},
-        "versions": {
-            "python": platform.python_version(),
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
-            "numpy": np.__version__,
-        },
+        "versions": circumstances.versions(),
     }
-
-
-def hardware() -> str:
-    """The devices that TensorFlow computes on, in words."""
-    names = [
-        tf.config.experimental.get_device_details(device).get(
-            "device_name", device.name
-        )
-        for device in tf.config.list_physical_devices("GPU")
-    ]
-    return ", ".join([f"{os.cpu_count()} CPU cores ({_cpu_name()})", *names])
-
-
-def _cpu_name() -> str:
-    path = pathlib.Path("/proc/cpuinfo")
-    if path.is_file():
-        for line in path.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

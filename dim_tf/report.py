@@ -181,10 +181,12 @@ def _text(settings: ReportConfig, suffix: str) -> str:
             functools.partial(results.adversarials, folder),
             _latents(settings) if settings.latents else None,
             settings.limits,
+            results.made_with(folder),
         )
     if records is not None and suffix in numbers.FORMATS:
         found = numbers.rows(records, settings.limits, settings.allow_missing)
-        return numbers.FORMATS[suffix](found, notes)
+        made = results.made_with(pathlib.Path(settings.results))
+        return numbers.FORMATS[suffix](found, notes, made)
     text = formats.FORMATS[suffix](rows)
     if suffix == ".md" and notes:
         text += "\n" + formats.listing(notes)

@@ -6,6 +6,7 @@ import os
 import pathlib
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -187,6 +188,23 @@ def test_a_worker_of_ray_that_is_killed_loses_nothing(folder):
     assert sorted(paths) == sorted(job.shard.path for job in todo)
     assert records(folder / "ray") == records(folder / "quiet")
     assert not jobs(folder, "ray")
+
+
+def test_a_cluster_that_is_not_there_is_said_at_once(folder):
+    pytest.importorskip("ray")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+        reports = executors.on_ray(
+            jobs(folder, "dead"),
+            examples(folder),
+            "off",
+            executors.Resources(address),
+        )
+        with pytest.raises(
+            ConnectionError, match=f"no Ray cluster at {address}"
+        ):
+            next(reports)
 
 
 @pytest.mark.slow

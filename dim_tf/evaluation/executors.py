@@ -8,6 +8,7 @@ not.
 import dataclasses
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +23,8 @@ from dim_tf.evaluation import targets
 
 # A shard that kills this many workers in turn is not tried again.
 _RETRIES = 3
+# Seconds for a cluster to answer.
+_PATIENCE = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,6 +165,7 @@ def on_ray(
         raise ValueError(
             "Ray is not installed; install it with `pip install 'dim_tf[ray]'`"
         ) from None
+    _knock(resources.address)
     ray.init(
         address=resources.address or "local",
         include_dashboard=False if not resources.address else None,
@@ -193,6 +197,20 @@ def on_ray(
         ) from error
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Looks whether anybody is there, since Ray asks a dead one for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), _PATIENCE).close()
+    except (OSError, OverflowError) as error:
+        raise ConnectionError(
+            f"no Ray cluster at {address} ({error}); start one with `ray start "
+            f"--head --port={port}` there"
+        ) from error
 
 
 def _fitting(there: dict[str, float], resources: Resources) -> int:

@@ -71,6 +71,7 @@ THRESHOLD_ALONE = "_threshold_alone"
 WITHOUT_IMAGES = [name for name in SCHEMA.names if name != "adversarial"]
 _FINGERPRINT = b"dim_tf"
 _IMAGE_SHAPE = b"image_shape"
+_CIRCUMSTANCES = b"circumstances"
 Fingerprint = Mapping[str, Any]
 
 
@@ -79,6 +80,7 @@ def write_shard(
     columns: Mapping[str, Any],
     fingerprint: Fingerprint,
     image_shape: Sequence[int] | None = None,
+    circumstances: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes a shard, whole or not at all.
 
@@ -87,10 +89,13 @@ def write_shard(
         columns: by name as in `SCHEMA`, all of a length.
         fingerprint: JSON-able, what the records were made with.
         image_shape: height, width and channels; None: not known.
+        circumstances: JSON-able, what they should not depend on, and may.
     """
     metadata = {_FINGERPRINT: json.dumps(fingerprint, sort_keys=True)}
     if image_shape:
         metadata[_IMAGE_SHAPE] = json.dumps(list(image_shape))
+    if circumstances:
+        metadata[_CIRCUMSTANCES] = json.dumps(circumstances)
     table = pa.table(columns, SCHEMA).replace_schema_metadata(metadata)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, scratch = tempfile.mkstemp(".tmp", "." + path.name, path.parent)
@@ -198,6 +203,24 @@ def read(folder: pathlib.Path, columns=None) -> pa.Table:
             f"and {places[1]}, whose records are not to be mixed; name one"
         )
     return pa.concat_tables(tables)
+
+
+def made_with(folder: pathlib.Path) -> dict[str, list[dict[str, Any]]]:
+    """What records below a folder were made with: by model, of every file.
+
+    Args:
+        folder: as for `read`.
+
+    Returns:
+        Fingerprints, with what else files say: `versions` and `hardware`.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    for path in sorted(folder.absolute().rglob("*.parquet")):
+        schema = _opened(pq.read_schema, path)
+        circumstances = (schema.metadata or {}).get(_CIRCUMSTANCES, b"{}")
+        own = {**_fingerprint(schema), **json.loads(circumstances)}
+        found.setdefault(path.parent.parent.name, []).append(own)
+    return found
 
 
 def adversarials(

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from dim_tf import circumstances
 from dim_tf import data
 from dim_tf import metrics
 from dim_tf import models
@@ -53,9 +54,15 @@ def run_shard(
         for place, position in enumerate(shard.positions):
             if position >= shard.num_adversarials:
                 columns["adversarial"][place] = None
-    image_shape = examples.images.shape[1:]
     results.write_shard(
-        shard.path, columns, shard.cell.fingerprint, image_shape
+        shard.path,
+        columns,
+        shard.cell.fingerprint,
+        examples.images.shape[1:],
+        {
+            "versions": circumstances.versions(),
+            "hardware": circumstances.hardware(),
+        },
     )
     return tuple(filter(None, columns["message"]))
 

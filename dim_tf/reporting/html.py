@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from dim_tf.evaluation import thresholds
 from dim_tf.reporting import figures
 from dim_tf.reporting import formats
+from dim_tf.reporting import provenance
 from dim_tf.reporting import statistics
 from dim_tf.reporting import tables
 from dim_tf.reporting.cards import Rows
@@ -28,6 +29,7 @@ def page(
     adversarials: Callable[..., dict],
     latents: tuple[np.ndarray, np.ndarray] | None = None,
     limits: Mapping[str, float] = thresholds.PAPER,
+    made: provenance.Made | None = None,
 ) -> str:
     """HTML without anything to load from elsewhere.
 
@@ -39,6 +41,7 @@ def page(
         adversarials: `results.adversarials` of the folder.
         latents: what `figures.latent_spaces` takes; None: no such figure.
         limits: thresholds by norm.
+        made: of `results.made_with`; None: it is not told.
     """
     cells = statistics.cells(records, limits)
     curves, boxes, galleries = [], [], []
@@ -62,6 +65,7 @@ def page(
         galleries=galleries,
         latents=_svg(figures.latent_spaces(*latents)) if latents else None,
         costs=list(map(formats.plain, tables.costs_table(records))),
+        made=list(map(formats.plain, provenance.table(made))) if made else None,
         thresholds=tables.thresholds_text(limits),
     )
 

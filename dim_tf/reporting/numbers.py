@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from dim_tf.reporting import paper
+from dim_tf.reporting import provenance
 from dim_tf.reporting import statistics
 from dim_tf.reporting import tables
 from dim_tf.reporting.statistics import Cell
@@ -89,9 +90,11 @@ def _estimate(name: str, estimate: Estimate) -> Row:
     }
 
 
-def to_csv(found: list[Row], signs: list[tuple[str, str]]) -> str:
+def to_csv(
+    found: list[Row], signs: list[tuple[str, str]], made: provenance.Made
+) -> str:
     """Comma-separated values below a line of names; infinity is `inf`."""
-    del signs  # which are no rows
+    del signs, made  # which are no rows
     text = io.StringIO()
     writer = csv.DictWriter(text, found[0], lineterminator="\n")
     writer.writeheader()
@@ -99,8 +102,12 @@ def to_csv(found: list[Row], signs: list[tuple[str, str]]) -> str:
     return text.getvalue()
 
 
-def to_json(found: list[Row], signs: list[tuple[str, str]]) -> str:
-    """An object of `results`, the rows, and `signs` of masked gradients.
+def to_json(
+    found: list[Row], signs: list[tuple[str, str]], made: provenance.Made
+) -> str:
+    """An object of `results`, the rows, `signs` of masked gradients, and more.
+
+    What records were `made_with` is by model, as in `provenance.facts`.
 
     JSON has no infinity: a distance that is infinite is `"inf"`.
     """
@@ -112,7 +119,11 @@ def to_json(found: list[Row], signs: list[tuple[str, str]]) -> str:
         for row in found
     ]
     said = [{"level": level, "text": text} for level, text in signs]
-    whole = {"results": results, "signs": said}
+    whole = {
+        "results": results,
+        "signs": said,
+        "made_with": provenance.facts(made),
+    }
     return json.dumps(whole, indent=1, allow_nan=False) + "\n"
 
 
