@@ -29,12 +29,14 @@ import rich.console
 import rich.table
 import tensorflow as tf
 
+from dim_tf import circumstances
 from dim_tf import config
 from dim_tf import data
 from dim_tf import entry
 from dim_tf import models
 from dim_tf.attacks import suite
 from dim_tf.benchmarking import attacks
+from dim_tf.benchmarking import files
 from dim_tf.benchmarking import overhead
 from dim_tf.benchmarking import rivals
 from dim_tf.benchmarking import service
@@ -133,11 +135,16 @@ def attack_rows(
         raise ValueError(f"--output={output} is a folder; name a JSON file")
     examples = data.load(dataset, "test").take(slice(settings.num_examples))
     model = models.load_outputs(folder)
-    return attacks.fill(
+    return files.fill(
         output,
         settings.attack_names,
         attacks.subject(model, examples),
-        card["weights_digest"],
+        {
+            "weights_digest": card["weights_digest"],
+            "dataset": dataset.dataset,
+            "versions": circumstances.versions(),
+            "hardware": circumstances.hardware(),
+        },
         jit_compile=targets.jit_compile(settings.xla, model),
         seconds_limit=settings.seconds_limit,
     )

@@ -9,6 +9,7 @@ from dim_tf import benchmark
 from dim_tf import data
 from dim_tf.attacks import suite
 from dim_tf.benchmarking import attacks
+from dim_tf.benchmarking import files
 from dim_tf.benchmarking import overhead
 from dim_tf.benchmarking import rivals
 from dim_tf.benchmarking import service
@@ -173,11 +174,11 @@ def test_rows_are_kept_and_not_made_again(subject, tmp_path, monkeypatch):
     output = tmp_path / "results" / "dim.json"
 
     def fill(names, digest="a"):
-        return attacks.fill(
+        return files.fill(
             output,
             names,
             subject,
-            digest,
+            {"weights_digest": digest, "dataset": "mnist"},
             jit_compile=False,
             seconds_limit=0.0,
         )
@@ -202,6 +203,7 @@ def test_rows_are_kept_and_not_made_again(subject, tmp_path, monkeypatch):
         row["foolbox_median_distance"], rel=1e-3
     )
     assert row["ratio"] > 0
+    assert (row["dataset"], row["jit_compile"]) == ("mnist", False)
     _, first, second = fill(["l2_fgm", "l2_add_gauss"])
     assert first == row
     assert second["attack"] == "l2_add_gauss"
@@ -260,4 +262,4 @@ def test_a_file_that_is_no_benchmark_s_is_named(tmp_path):
         path = tmp_path / "rows.json"
         path.write_text(text)
         with pytest.raises(ValueError, match="rows.json is damaged, or no fi"):
-            attacks.fill(path, (), None, "", jit_compile=False, seconds_limit=0)
+            files.fill(path, (), None, {}, jit_compile=False, seconds_limit=0)

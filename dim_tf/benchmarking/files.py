@@ -1,0 +1,97 @@
+"""The file of a benchmark, which its rows are added to one by one."""
+
+import json
+import os
+import pathlib
+from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
+
+import rich.progress
+
+from dim_tf.benchmarking import attacks
+from dim_tf.benchmarking import rivals
+from dim_tf.benchmarking.prices import PassPrices
+
+
+def fill(
+    output: pathlib.Path,
+    names: Iterable[str],
+    subject: attacks.Subject,
+    made_with: Mapping[str, Any],
+    *,
+    jit_compile: bool,
+    seconds_limit: float,
+) -> list[dict[str, Any]]:
+    """Makes the rows that the output file lacks, and returns all of it.
+
+    Args:
+        output: JSON file.
+        names: of attacks in the suite.
+        subject: what is attacked.
+        made_with: JSON-able, what rows are to tell of the model, its images
+            and the machine; its `weights_digest` must be that of all rows.
+        jit_compile, seconds_limit: as `attacks.compare`.
+
+    Raises:
+        ValueError: the file holds rows of other weights or hyper-parameters.
+    """
+    rows = _rows(output)
+    weights = made_with["weights_digest"]
+    if any(row["weights_digest"] != weights for row in rows):
+        raise ValueError(
+            f"{output} was made with other weights; delete it to start anew"
+        )
+    batch_size = len(subject.examples)
+    done = {
+        row["attack"]: row["settings"]
+        for row in rows
+        if row["batch_size"] == batch_size
+    }
+    for name in done:
+        settings = repr(rivals.native(name, batch_size))
+        if done[name] != settings:
+            raise ValueError(
+                f"{output} has {name} on {batch_size} images as {done[name]}, "
+                f"to be raced as {settings}; delete the row to race it anew"
+            )
+    names = [name for name in names if name not in done]
+    if not names:
+        return rows
+    prices = PassPrices(
+        subject.classifier, subject.examples.images, jit_compile
+    )
+    for name in rich.progress.track(names, "comparing"):
+        row = attacks.compare(
+            name, subject, jit_compile=jit_compile, seconds_limit=seconds_limit
+        )
+        # At once, as machines are faster at one time than at another.
+        forward, backward = prices.measure()
+        floor = row["forwards"] * forward + row["backwards"] * backward
+        row["model_share"] = floor / row["native_seconds"]
+        # With what another run may have added in the meantime.
+        others = [
+            other
+            for other in _rows(output)
+            if (other["attack"], other["batch_size"]) != (name, batch_size)
+        ]
+        rows = [*others, {**row, "jit_compile": jit_compile, **made_with}]
+        output.parent.mkdir(parents=True, exist_ok=True)
+        scratch = output.with_suffix(f".{os.getpid()}.tmp")
+        scratch.write_text(json.dumps(rows, indent=1) + "\n")
+        scratch.replace(output)
+    return rows
+
+
+def _rows(output: pathlib.Path) -> list[dict[str, Any]]:
+    if not output.is_file():
+        return []
+    try:
+        rows = json.loads(output.read_text())
+        [(row["attack"], row["batch_size"]) for row in rows]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            f"{output} is damaged, or no file of dim_tf.benchmark ({error}); "
+            "delete it, or name another --output"
+        ) from error
+    return rows
