@@ -8,7 +8,7 @@ from tiny_attacks import Noise
 from tiny_attacks import Replace
 from tiny_nets import foolbox_model
 
-from dim_tf.attacks import adaptor
+from dim_tf.attacks import calling
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_many_samples_are_attacked_in_blocks(
         seen.append(len(samples))
         return solve(self, samples, epsilons)
 
-    monkeypatch.setattr(adaptor, "BLOCK_ROWS", 4)
+    monkeypatch.setattr(calling, "BLOCK_ROWS", 4)
     monkeypatch.setattr(kind, "solve", count)
     blocks = attack(*call, epsilons=[0.3, 0.5])
     assert seen == sizes_of_blocks

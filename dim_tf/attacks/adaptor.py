@@ -26,15 +26,16 @@ from typing import ClassVar
 from typing import Self
 from typing import dataclass_transform
 
-import eagerpy
 import foolbox
 import keras
 import numpy as np
 import tensorflow as tf
 
+from dim_tf.attacks import calling
 from dim_tf.attacks import graphs
 from dim_tf.attacks import judging
 from dim_tf.attacks import samples as samples_module
+from dim_tf.attacks.calling import Repeated
 from dim_tf.attacks.graphs import Graphs
 from dim_tf.attacks.graphs import Rows
 from dim_tf.attacks.norms import NORMS
@@ -46,8 +47,6 @@ SPECULATIVE_ROWS = 128
 # Epsilons are, until it sees about so many: fewer would not fill the cores,
 # more would be wasted on samples that a smaller one is enough for.
 GRID_ROWS = 512
-# What one graph sees at most; bounds the memory of an attack.
-BLOCK_ROWS = 1000
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
@@ -117,7 +116,7 @@ class Native(foolbox.attacks.base.AttackWithDistance, abc.ABC):
             ValueError: an argument is not as above; says which.
             TypeError: an unknown keyword.
         """
-        return _call(
+        return calling.call(
             self, self.check(model, inputs, criterion, **kwargs), epsilons
         )
 
@@ -164,7 +163,7 @@ class Native(foolbox.attacks.base.AttackWithDistance, abc.ABC):
         )
         return success[0]
 
-    def repeat(self, times: int) -> "Repeated":
+    def repeat(self, times: int) -> Repeated:
         """The best of several runs with other seeds, made side by side."""
         return Repeated(self, times)
 
@@ -256,7 +255,7 @@ class FixedEpsilon(Native, foolbox.attacks.base.FixedEpsilonAttack):  # type: ig
 
     def run(self, model, inputs, criterion, *, epsilon, **kwargs):
         checked = self.check(model, inputs, criterion, **kwargs)
-        return _restored(inputs, _call(self, checked, epsilon)[0])
+        return calling.restored(inputs, calling.call(self, checked, epsilon)[0])
 
 
 @frozen
@@ -292,64 +291,4 @@ class Minimization(Native, foolbox.attacks.base.MinimizationAttack):  # type: ig
     def run(self, model, inputs, criterion, *, early_stop=None, **kwargs):
         del early_stop  # foolbox's own attacks do not look at it either
         checked = self.check(model, inputs, criterion, **kwargs)
-        return _restored(inputs, _call(self, checked, None)[0])
-
-
-class Repeated(foolbox.attacks.base.Repeated):
-    """The closest success of several runs of an attack."""
-
-    attack: Native
-
-    def __call__(self, model, inputs, criterion, *, epsilons, **kwargs):
-        checked = self.attack.check(model, inputs, criterion, **kwargs)
-        return _call(self, checked, epsilons, self.times)
-
-    def repeat(self, times: int) -> "Repeated":
-        return Repeated(self.attack, self.times * times)
-
-    def solve(self, samples, epsilons):
-        count, pixels = samples.rows["images"].shape
-        run = np.repeat(np.arange(self.times), count)
-        runs = samples.take(np.tile(np.arange(count), self.times))
-        # No run of one seed is one of another's.
-        first = (self.times - 1) * self.attack.seed
-        runs.rows["seeds"] += np.stack([first + run, 0 * run], 1).astype(
-            np.int32
-        )
-        raw, clipped, success = self.attack.solve(runs, epsilons)
-        shape = (len(epsilons), self.times, count)
-        changes = clipped - runs.rows["images"].numpy()
-        sizes = NORMS[self.attack.norm].size(changes).numpy()[..., 0]
-        sizes = np.where(success, sizes, np.inf).reshape(shape)
-        best = sizes.argmin(axis=1)[:, None, :, None]
-        raw, clipped = (
-            np.take_along_axis(array.reshape(*shape, pixels), best, 1)[:, 0]
-            for array in (raw, clipped)
-        )
-        return raw, clipped, np.isfinite(sizes).any(axis=1)
-
-
-def _restored(inputs, raw):
-    """Answers of the kind that attacks of foolbox take from each other."""
-    return eagerpy.astensor(raw) if isinstance(inputs, eagerpy.Tensor) else raw
-
-
-def _call(attack, samples, epsilons, runs=1):
-    """foolbox's results of `attack.solve`, a block of samples at a time.
-
-    A sample takes as many rows of a block as there are runs.
-    """
-    budgets, several = samples_module.as_epsilons(epsilons)
-    size = max(1, BLOCK_ROWS // runs)
-    everything = np.arange(len(samples))
-    blocks = [
-        attack.solve(samples.take(everything[first : first + size]), budgets)
-        for first in everything[::size]
-    ]
-    raw, clipped, success = (
-        tf.concat(parts, 1) for parts in zip(*blocks, strict=True)
-    )
-    raw, clipped = samples.unflatten(raw), samples.unflatten(clipped)
-    if several:
-        return tf.unstack(raw), tf.unstack(clipped), success
-    return raw[0], clipped[0], success[0]
+        return calling.restored(inputs, calling.call(self, checked, None)[0])

@@ -57,7 +57,8 @@ from dim_tf.reporting.cards import Rows
 from dim_tf.reporting.cards import to_markdown
 from dim_tf.reporting.drawing import Adversarials
 from dim_tf.reporting.drawing import Drawing
-from dim_tf.reporting.statistics import Cell
+from dim_tf.reporting.lookup import Lookup
+from dim_tf.reporting.lookup import percent
 
 
 def fill(
@@ -108,7 +109,7 @@ def fill(
         raise ValueError(f"the template is wrong: {error}") from error
 
 
-class _Numbers:
+class _Numbers(Lookup):
     """What a template may ask of records."""
 
     def __init__(
@@ -117,22 +118,16 @@ class _Numbers:
         compared: Mapping[str, list[dict[str, Any]]],
         allow_missing: bool,
     ):
+        super().__init__(records)
         self._records = records
         self._compared = compared
         self._allow_missing = allow_missing
-        self.cells = statistics.cells(records)
         if not allow_missing:
             tables.check(self.cells, tables.norms_of_paper(records))
-        self._cells = {(cell.attack, cell.model): cell for cell in self.cells}
-        for norm in tables.TITLES:
-            for cell in statistics.closest_by_model(self.cells, norm):
-                self._cells[cell.attack, cell.model] = cell
-        for cell in statistics.closest_across_norms(records):
-            self._cells[cell.attack, cell.model] = cell
 
     def on_samples_of(self, model: str) -> "_Numbers":
         """The numbers of all models on the samples of this one."""
-        self._require(model)
+        self.require(model)
         own = self._records.filter(pc.field("model") == model)["sample"]
         there = self._records.filter(pc.field("sample").isin(own.unique()))
         return _Numbers(there, self._compared, self._allow_missing)
@@ -171,7 +166,7 @@ class _Numbers:
         self, rows: tuple[str, ...], minima: list[str], model: str
     ) -> str:
         """What the paper has of some rows on minima, in brackets."""
-        cells = [self._cell(minimum, model) for minimum in minima]
+        cells = [self.cell(minimum, model) for minimum in minima]
         there = [
             row
             for row in rows
@@ -196,7 +191,7 @@ class _Numbers:
 
     def _rows(self, models: tuple[str, ...]) -> Rows:
         for name in models:
-            self._require(name)
+            self.require(name)
         wanted = pc.field("model").isin(models)
         rows = tables.results_table(
             self._records.filter(wanted), self._allow_missing
@@ -208,59 +203,6 @@ class _Numbers:
         ]
         order = [0, *(1 + rows[0][1:].index(f"`{name}`") for name in models)]
         return [tuple(row[place] for place in order) for row in rows]
-
-    def accuracy(self, row: str, model: str) -> str:
-        rows = [row]
-        if row == "minimal_accuracy":
-            rows = [f"all_{norm}" for norm in tables.TITLES]
-        found = [cell for each in rows if (cell := self._cell(each, model))]
-        if len(found) < len(rows):
-            return "-"
-        return _percent(min(map(_robust_accuracy, found)))
-
-    def interval(self, row: str, model: str) -> str:
-        """An accuracy with its interval."""
-        cell = self._cell(row, model)
-        if not cell:
-            return "-"
-        return tables.percent(statistics.robust_accuracy(cell), None)
-
-    def median(self, row: str, model: str) -> str:
-        cell = self._cell(row, model)
-        return f"{statistics.median_distance(cell).value:.2g}" if cell else "-"
-
-    def _require(self, model: str) -> Cell:
-        """A cell of a model, whichever."""
-        for cell in self.cells:
-            if cell.model == model:
-                return cell
-        raise ValueError(f"no records of {model}")
-
-    def samples(self, model: str) -> int:
-        self._require(model)
-        return min(
-            len(cell.samples) for cell in self.cells if cell.model == model
-        )
-
-    def paper(self, row: str, model: str) -> str:
-        value = paper.values().get((row, model))
-        if value is None:
-            raise ValueError(f"the paper has no {row} of {model}")
-        return f"{value:g}" if row.endswith("_median") else _percent(value)
-
-    def _cell(self, row: str, model: str) -> Cell | None:
-        """What a row is of; None: a minimum over no sample."""
-        minima = {
-            (row, cell.model)
-            for cell in self.cells
-            for row in (
-                f"all_{cell.norm}",
-                *(f"any_{norm}" for norm in tables.TITLES),
-            )
-        }
-        if (row, model) not in self._cells.keys() | minima:
-            raise ValueError(f"no records of {row} on {model}")
-        return self._cells.get((row, model))
 
     def departures(self, margin: float, refined: str = "") -> str:
         after = statistics.cells(_read(refined)) if refined else []
@@ -277,7 +219,7 @@ class _Numbers:
         across: tuple[str, ...] = (),
     ) -> str:
         for name in sum(pairs, ()):
-            self._require(name)
+            self.require(name)
         for norm in across:
             tables.check_norm(norm)
         cells = self.cells
@@ -292,7 +234,7 @@ class _Numbers:
 
     def narrowing(self, *models: str) -> str:
         for name in models:
-            self._require(name)
+            self.require(name)
         own = [cell for cell in self.cells if cell.model in models]
         return to_markdown(comparisons.narrowing_table(own))
 
@@ -309,10 +251,6 @@ class _Numbers:
         return "\n".join([*alarms, "", folded, "", *notes, "", "</details>"])
 
 
-def _robust_accuracy(cell: Cell) -> float:
-    return statistics.robust_accuracy(cell).value
-
-
 def _other_numbers(folder: str) -> _Numbers:
     """Numbers of the records in a folder, whatever attacks they are of."""
     return _Numbers(_read(folder), {}, allow_missing=True)
@@ -325,12 +263,8 @@ def _raced(folder: str, rival: str, attack: str, model: str) -> str:
     found = [row for row in rows if row["attack"] == attack]
     if len(found) != 1:
         raise ValueError(f"{folder} has no single race of {attack} on {model}")
-    return _percent(found[0][f"{rival}_robust_accuracy"])
+    return percent(found[0][f"{rival}_robust_accuracy"])
 
 
 def _read(folder: str) -> pa.Table:
     return results.read(pathlib.Path(folder), results.WITHOUT_IMAGES)
-
-
-def _percent(value: float) -> str:
-    return f"{value:.0%}"
