@@ -14,6 +14,7 @@ from dim_tf import metrics
 from dim_tf import models
 from dim_tf import training
 from dim_tf.evaluation import first_look
+from dim_tf.models import onnx_file
 from dim_tf.models import saving
 
 
@@ -93,10 +94,15 @@ def release(
         share, images = card["validation_accuracy"], "validation"
         if test:
             share, images = card["clean_accuracy"], f"{len(test)} test"
-        yield (
-            f"{variant}: clean accuracy {share:.2%} on {images} images; "
-            f"SavedModel {version}"
-        )
+        line = f"{variant}: clean accuracy {share:.2%} on {images} images; "
+        line += f"SavedModel {version}"
+        if (folder / onnx_file.NAME).is_file():
+            line += (
+                f"; {onnx_file.NAME} is of the training before, `python -m "
+                f"dim_tf.export --model={variant} --format=onnx "
+                f"--saved_models={destination.saved_models}` makes it anew"
+            )
+        yield line
 
 
 def make_card(

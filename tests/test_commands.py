@@ -129,6 +129,7 @@ def test_export_reuses_versions_and_restores_runs(trained, tiny_mnist):
     assert process.returncode == 0, process.stderr
     assert f"{folder}/dim/1" in process.stdout
     before = (folder / "dim" / "card.json").read_text()
+    (folder / "dim" / "model.onnx").touch()
     process = run(
         "export",
         f"--run_dir={trained}/runs/dim",
@@ -141,6 +142,9 @@ def test_export_reuses_versions_and_restores_runs(trained, tiny_mnist):
     assert json.loads(before) == json.loads(
         (folder / "dim" / "card.json").read_text()
     )
+    first, second = process.stdout.splitlines()
+    assert "model.onnx is of the training before, `python -m dim_tf" in first
+    assert "model.onnx" not in second
 
 
 @pytest.mark.parametrize(
