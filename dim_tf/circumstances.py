@@ -1,23 +1,29 @@
 """On what something was made: machine and versions, for cards and records."""
 
+import contextlib
 import importlib.metadata
 import os
 import pathlib
 import platform
 
+import foolbox
+import keras
+import numpy as np
 import tensorflow as tf
-
-_PACKAGES = ("dim_tf", "tensorflow", "keras", "foolbox", "numpy")
 
 
 def versions() -> dict[str, str]:
     """Of Python and the packages that numbers depend on, by name."""
-    found = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue  # run from a folder, without having been installed
+    found = {
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "foolbox": foolbox.__version__,
+        "numpy": np.__version__,
+    }
+    # Without it, the package is run from its folder.
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        found["dim_tf"] = importlib.metadata.version("dim_tf")
     return found
 
 

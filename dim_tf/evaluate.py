@@ -135,7 +135,7 @@ class EvaluateConfig:
 
     def __post_init__(self):
         config.validate(self)
-        select(self.suite, config.listed(self.only))
+        select(self.suite, self.only)
         if self.shard_index >= self.shard_count:
             raise ValueError(
                 f"--shard_index must be less than --shard_count="
@@ -162,7 +162,7 @@ class EvaluateConfig:
         kept = self.num_adversarials
         return Campaign(
             preset=self.suite,
-            attacks=select(self.suite, config.listed(self.only)),
+            attacks=select(self.suite, self.only),
             num_examples=self.num_examples,
             dataset=dataset,
             limits=thresholds.parse(self.thresholds),

@@ -13,10 +13,12 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
+import operator
 import pathlib
 import tempfile
 from collections.abc import Callable
 from collections.abc import Collection
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
@@ -26,8 +28,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import rich.console
+import tensorflow as tf
 
 from dim_tf import data
+from dim_tf.attacks.suite import AttackSpec
 from dim_tf.attacks.suite import select
 from dim_tf.evaluation import executors
 from dim_tf.evaluation import planning
@@ -155,7 +159,7 @@ def measure(
     labels: Any,
     *,
     suite: str = "quick",
-    only: Collection[str] = (),
+    only: str | Collection[str] = (),
     thresholds: Mapping[str, float] | None = None,
     num_examples: int | None = None,
     bounds: tuple[float, float] = (0.0, 1.0),
@@ -175,12 +179,13 @@ def measure(
     Args:
         model: a Keras model, or any function of TensorFlow: float32 images of
             the shape of those below, within `bounds` -> logits `(batch,
-            classes)`. It is called as for inference, and left as it is.
+            classes)`. It is called as for inference, and left as it is, but
+            built, if it was never called.
         images: uint8, or floats from 0 to 1, whatever the bounds: `(n, height,
             width, channels)` or `(n, height, width)`.
         labels: integers `(n,)`.
         suite: preset of attacks, a key of `attacks.suite.PRESETS`.
-        only: names of attacks of the suite; none: all.
+        only: names of attacks of the suite; none: all that suit the model.
         thresholds: distances by norm that accuracies are to be at, of pixels
             from 0 to 1, such as `{"linf": 8 / 255}`; of norms that are not
             named: the paper's, for MNIST.
@@ -198,41 +203,43 @@ def measure(
         xla: `"on"`, `"off"`, or `"auto"`: on models without convolutions.
         shard_size: images attacked together.
         results: folder where records are kept, for a call that goes on and for
-            `python -m dim_tf.report`. They know a model by its weights alone.
-            None: they are not kept.
+            `python -m dim_tf.report`. They know a model by its weights and
+            the settings of its layers, and not by code of its own. None: they
+            are not kept.
         name: of the model, in records and tables.
         verbose: whether to say what is found, and how far it is on a terminal.
 
     Raises:
         ValueError: a setting out of its range, images or labels that are none,
-            a model that cannot be attacked, records of another model or of
-            other images in the folder, or of a function; says what to do.
+            a model that cannot be attacked, or not by the attacks named, or
+            records of another model or of other images in the folder; says
+            what to do.
     """
-    if results is not None and not isinstance(model, keras.layers.Layer):
-        raise ValueError(
-            f"records in {results} would know the model by its weights, which "
-            "a function does not show; give a Keras model, or leave out results"
-        )
     pixels, classes = foreign.checked(
         np.asarray(images), np.asarray(labels), "memory"
     )
     order = planning.evenly(classes, num_examples)
     reading = Reading(bounds, probabilities=probabilities, scores=scores)
     target = targets.of_model(model, np.shape(images)[1:], reading, name)
+    if results is not None and not target.load().weights:
+        raise ValueError(
+            f"records in {results} would know the model by its weights, and it "
+            "shows none; give a Keras model, or leave out results"
+        )
     campaign = Campaign(
         preset=suite,
-        attacks=select(suite, only),
+        attacks=list(_suited(select(suite, only), target.load(), bool(only))),
         num_examples=len(order),
         dataset=_digest(pixels, classes),
         limits=merged(thresholds or {}),
-        seed=seed,
+        seed=operator.index(seed),
         probes=probes,
         refined=refine,
         shard_size=shard_size,
     )
     examples = data.Examples(pixels, classes, np.arange(len(classes)))
     console = rich.console.Console(quiet=not verbose)
-    with _kept(results) as folder:
+    with _kept(results) as folder, _tensor_float_32_as_it_was():
         jobs = campaign.jobs([target], folder)
         done = executors.in_process(jobs, examples.take(order), xla)
         failures = progress.follow(jobs, done, folder, len(order), console)
@@ -247,12 +254,36 @@ def measure(
     return Robustness(records, campaign.limits, pixels[samples], samples)
 
 
+def _suited(
+    specs: Iterable[AttackSpec], model: keras.Model, named: bool
+) -> Iterator[AttackSpec]:
+    """Attacks that suit a model; raises ValueError of others, if named."""
+    for spec in specs:
+        try:
+            spec.for_model(model)
+        except ValueError:
+            if named:
+                raise
+        else:
+            yield spec
+
+
 def _digest(*arrays: np.ndarray) -> str:
     total = hashlib.sha256()
     for array in arrays:
         total.update(f"{array.dtype.str}{array.shape}".encode())
         total.update(np.ascontiguousarray(array).tobytes())
     return total.hexdigest()
+
+
+@contextlib.contextmanager
+def _tensor_float_32_as_it_was() -> Iterator[None]:
+    """Attacks do without it; what comes after them need not."""
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    try:
+        yield
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(before)
 
 
 @contextlib.contextmanager

@@ -307,6 +307,7 @@ def test_evaluate_goes_on_where_it_was_and_report_prints_it(
     made = run("report", f"--results={tmp_path}", f"--output={page}")
     assert made.returncode == 0, made.stderr
     assert "<svg" in page.read_text()
+    assert "Made with" in page.read_text()
     wrong = run("report", f"--results={tmp_path}", "--output=page.pdf")
     assert "ends with one of .md, .csv" in error_of(wrong)
     assert "%" in table["`l1_fmn`"]

@@ -24,7 +24,7 @@ def test_of_several_outputs_one_is_named(name, images, tmp_path):
     logits = scores_of(inputs)
     outputs = {"classes": keras.ops.argmax(logits, 1), "logits": logits}
     path = saved(keras.Model(inputs, outputs), tmp_path / name)
-    with pytest.raises(ValueError, match="classes, logits, .* --scores=..."):
+    with pytest.raises(ValueError, match="classes, logits, .* by scores=..."):
         loaded(path)
     with pytest.raises(ValueError, match="none of them is called x"):
         loaded(path, wrapping.Reading(scores="x"))
@@ -32,7 +32,7 @@ def test_of_several_outputs_one_is_named(name, images, tmp_path):
     found = loaded(path, reading)(images)["scores"]
     expected = keras.Model(inputs, logits)(images)
     np.testing.assert_allclose(found, expected, 1e-5, 1e-6)
-    with pytest.raises(ValueError, match="no names; leave out --scores=x"):
+    with pytest.raises(ValueError, match="no names; leave out scores=x"):
         loaded(
             saved(keras.Model(inputs, logits), tmp_path / "one.keras"),
             wrapping.Reading(scores="x"),

@@ -19,7 +19,7 @@ TABLE = records(
     ("dim", "l2_ddn", "l2", [9.0, 1.0, 2.0, np.inf]),
 )
 
-MADE = {"dim": [{"dataset": "mnist", "weights_digest": "a" * 64}]}
+MADE = {"dim": [{"attack": "l2_bim", "weights_digest": "a" * 64}]}
 
 
 def test_every_attack_and_the_closest_have_a_row():
@@ -74,7 +74,7 @@ def test_infinity_is_what_a_format_has_for_it():
     rows = numbers.rows(TABLE, thresholds.PAPER)
     said = json.loads(numbers.to_json(rows, [("alarm", "masked")], MADE))
     assert said["signs"] == [{"level": "alarm", "text": "masked"}]
-    assert said["made_with"]["dim"]["weights"] == "a" * 12
+    assert said["made_with"]["dim"]["weights_digest"] == ["a" * 64]
     assert said["results"][0]["median"] == "inf"
     assert said["results"][2]["accuracy"] == 0.5
     table = list(csv.DictReader(io.StringIO(numbers.to_csv(rows, [], MADE))))

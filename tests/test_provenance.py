@@ -18,51 +18,75 @@ def test_a_sweep_says_what_it_was_made_with(tmp_path, generator):
     images = generator.uniform(size=(2, 4, 4, 1)).astype(np.float32)
     robustness.measure(
         *(model, images, np.argmax(model(images), 1)),
-        only=["l2_ddn30"],
+        only="linf_bim",
         results=tmp_path,
         seed=3,
         xla="off",
         verbose=False,
     )
     made = results.made_with(tmp_path)
-    ((file,),) = made.values()
+    (files,) = made.values()
+    assert [file["attack"] for file in files] == [
+        "linf_bim",
+        "linf_bim_another_start",
+        "linf_bim_threshold_alone",
+        "linf_bim_twice_the_steps",
+    ]
+    file = files[1]
     assert file["versions"] == circumstances.versions()
     assert file["versions"]["foolbox"] == importlib.metadata.version("foolbox")
     assert file["hardware"] == circumstances.hardware()
     facts = provenance.facts(made)["model"]
-    assert facts["seeds"] == "3"
-    assert facts["weights"] == file["weights_digest"][:12]
-    assert f"tensorflow {importlib.metadata.version('tensorflow')}" in str(
-        facts
-    )
-    assert "refined" not in facts
+    # That another start has another seed is no news.
+    assert facts["seed"] == [3]
+    assert facts["weights_digest"] == [file["weights_digest"]]
+    assert facts["versions"] == [circumstances.versions()]
+    assert facts["refinement"] == [None]
 
 
 def test_records_of_before_say_less_and_mixed_ones_all():
     digest = "0123456789abcdef" * 4
     made = {
         "dim": [
-            {"dataset": "mnist", "weights_digest": digest, "seed": 0},
-            {"seed": 1, "refinement": "R()", "versions": {"keras": "3"}},
+            {
+                "attack": "a",
+                "dataset": "mnist",
+                "weights_digest": digest,
+                "seed": 0,
+            },
+            {
+                "attack": "a",
+                "seed": 1,
+                "refinement": "R()",
+                "versions": {"keras": "3", "numpy": "2"},
+            },
+            {"attack": "a_another_start", "seed": 2},
         ],
-        "cnn": [{"settings": {"scale": 2}, "search_view": {"steps": 4}}],
+        "cnn": [
+            {
+                "attack": "a",
+                "settings": {"layers": digest},
+                "search_view": {"steps": 4},
+            }
+        ],
     }
     assert provenance.table(made) == [
         ("", "`dim`", "`cnn`"),
-        ("images", "mnist; not said", "not said"),
-        ("weights", "0123456789ab; not said", "not said"),
-        ("settings", "", "scale 2"),
-        ("attacks search on", "", "steps 4"),
-        ("refined", "yes", ""),
-        ("seeds", "0; 1", "not said"),
-        ("versions", "keras 3; not said", "not said"),
-        ("machine", "not said", "not said"),
+        ("images", "mnist; -", "-"),
+        ("weights", "0123456789ab; -", "-"),
+        ("settings", "-", "layers 0123456789ab"),
+        ("attacks search on", "-", "steps 4"),
+        ("refined by", "-; R()", "-"),
+        ("seed", "0; 1", "-"),
+        ("versions", "-; keras 3, numpy 2", "-"),
     ]
 
 
 def test_a_package_that_is_not_installed_has_no_version(monkeypatch):
+    assert circumstances.versions()["dim_tf"]
+
     def version(name):
         raise importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(importlib.metadata, "version", version)
-    assert list(circumstances.versions()) == ["python"]
+    assert "dim_tf" not in circumstances.versions()

@@ -159,7 +159,7 @@ def test_another_fingerprint_is_named_with_what_differs(tmp_path):
         results.check_fingerprint(path, {**FINGERPRINT, "weights_digest": "b2"})
     # The model alone.
     results.check_fingerprint(path, {"weights_digest": "a1"})
-    with pytest.raises(ValueError, match="; --thresholds are among the eps"):
+    with pytest.raises(ValueError, match="; thresholds are among the eps"):
         results.check_fingerprint(path, {**FINGERPRINT, "epsilons": [0.2]})
 
 

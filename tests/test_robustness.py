@@ -12,7 +12,9 @@ from closed_forms import not_a_number
 from closed_forms import sizes
 from tiny_nets import NET
 
+from dim_tf import report
 from dim_tf import robustness
+from dim_tf.attacks.suite import PRESETS
 from dim_tf.evaluation import results
 from dim_tf.evaluation import targets
 
@@ -80,12 +82,22 @@ def test_distances_are_those_that_can_be_written_down(images):
         found.adversarials("L2")
 
 
-def test_it_says_what_a_report_says(images):
-    found = measure(dense(), images, np.zeros(COUNT, int), name="mine")
+def test_it_says_what_a_report_says(images, tmp_path, monkeypatch):
+    found = measure(
+        *(dense(), images, np.zeros(COUNT, int)),
+        name="mine",
+        probes=True,
+        results=tmp_path / "kept",
+    )
     text = str(found)
+    settings = report.ReportConfig(
+        results=str(tmp_path / "kept"), output=str(tmp_path / "report.md")
+    )
+    monkeypatch.setattr(report.config, "from_flags", lambda kind: settings)
+    report.main([])
+    assert (tmp_path / "report.md").read_text() == text
+    assert "linf_bim on mine with twice the steps: robust accuracy" in text
     assert text.startswith("|  | `mine` |\n| -- | -- |\n| `l2_ddn30` |")
-    assert "| samples | 8 |" in text
-    assert "\n\n- note: Gradients of mine are zero or next to" in text
     assert found._repr_markdown_() == repr(found) == text
 
 
@@ -169,6 +181,66 @@ def test_records_that_are_kept_are_gone_on_with(tmp_path):
             measure(other, pixels, labels, results=tmp_path)
 
 
+def behind(layer, model):
+    """The same weights behind something that has none."""
+    images = keras.Input(SHAPE)
+    return keras.Model(images, model(layer(images)))
+
+
+def test_records_of_other_layers_are_refused(images, tmp_path):
+    labels = np.zeros(COUNT, int)
+    rescaled = keras.layers.Rescaling(1.0)
+    measure(behind(rescaled, dense()), images, labels, results=tmp_path)
+    # As in another process, layers have other names here.
+    again = keras.layers.Rescaling(1.0)
+    measure(behind(again, dense()), images, labels, results=tmp_path)
+    other = keras.layers.Rescaling(0.99)
+    with pytest.raises(ValueError, match="something else .settings: "):
+        measure(behind(other, dense()), images, labels, results=tmp_path)
+
+
+def test_numbers_of_numpy_are_numbers(images):
+    found = measure(
+        *(dense(), images, np.zeros(COUNT, int)),
+        only="linf_bim",
+        seed=np.int64(1),
+        thresholds={"linf": np.float32(0.125)},
+        shard_size=np.int64(3),
+        num_examples=np.int64(7),
+    )
+    assert len(found.samples) == 7
+    assert found.records["seed"].unique().to_pylist() == [1]
+
+
+def test_of_several_outputs_one_is_named_and_pixels_are_moved_back(images):
+    """The model sees of a pixel the side of 0.5 that it is on."""
+    images = np.where(images > 0.5, 1, 0).astype(np.float32)
+
+    def score(pixels):
+        seen = tf.stop_gradient(tf.round(pixels) - pixels) + pixels
+        logits = linear(WEIGHTS, OFFSET)(seen)
+        return {"class": tf.argmax(logits, 1), "logits": logits}
+
+    given = score, images, np.argmax(score(images)["logits"], 1)
+    plain, refined = (
+        measure(*given, scores="logits", only="l2_ddn30", refine=refine)
+        for refine in (False, True)
+    )
+    assert (refined.distances("l2") < plain.distances("l2")).all()
+    # What flips a pixel is right behind the threshold.
+    found = refined.adversarials("l2")
+    np.testing.assert_allclose(found[found != images], 0.5, 1e-4)
+
+
+def test_what_does_not_suit_a_model_is_left_out_of_a_suite(images, monkeypatch):
+    some = ("l2_latent_descent", "l0_fmn")
+    extra = {name: PRESETS["extra"][name] for name in some}
+    monkeypatch.setitem(PRESETS, "extra", extra)
+    given = dense(), images, np.zeros(COUNT, int)
+    found = measure(*given, suite="extra", only=())
+    assert found.records["attack"].unique().to_pylist() == ["l0_fmn"]
+
+
 def test_a_constant_model_is_robust_and_an_alarm(images):
     found = measure(lambda images: 2 * constant(images), images, [0] * COUNT)
     assert np.isinf(found.distances("l2")).all()
@@ -189,7 +261,7 @@ def test_a_constant_model_is_robust_and_an_alarm(images):
         ({"name": "a/b"}, "or none of a folder"),
         ({"suite": "best"}, "suite 'best', expected one of paper, quick"),
         ({"only": ["l9_bim"]}, "l9_bim not among l2_bim"),
-        ({"thresholds": {"linf": 8}}, "of 8 is beyond|linf:8 is beyond every"),
+        ({"thresholds": {"linf": 8}}, "of linf:8 is beyond every image"),
         ({"thresholds": {"l3": 0.1}}, "got 'l3:0.1'"),
         ({"num_examples": 9}, "from 1 to 8, .* got 9"),
         ({"num_examples": 0}, "from 1 to 8, .* got 0"),
@@ -198,7 +270,16 @@ def test_a_constant_model_is_robust_and_an_alarm(images):
         ({"xla": "On"}, "xla must be on, off or auto, got 'On'"),
         ({"bounds": (1.0, 0.0)}, "must be ascending"),
         ({"scores": "logits"}, "have no names; leave out"),
-        ({"model": constant, "results": "x"}, "which a function does not show"),
+        ({"model": constant, "results": "x"}, "by its weights, and it shows n"),
+        ({"model": "mine.keras"}, "got 'mine.keras'; files are for `python -m"),
+        (
+            {"model": lambda images: images.no_such_thing},
+            r"'model' fails on images \(None, 6, 6, 1\): (.|\n)*no_such_thing",
+        ),
+        (
+            {"suite": "extra", "only": "l2_latent_descent"},
+            "needs a model that reconstructs its input",
+        ),
     ],
 )
 def test_what_cannot_be_measured_is_said(changes, message, images):

@@ -16,6 +16,7 @@ import keras
 from foolbox import distances
 
 from dim_tf import attacks
+from dim_tf import config
 from dim_tf.attacks.adaptor import FixedEpsilon
 from dim_tf.attacks.adaptor import Native
 
@@ -264,12 +265,13 @@ QUICK = {
 PRESETS = {"paper": PAPER, "quick": QUICK, "extra": EXTRA}
 
 
-def select(preset: str, names: Collection[str] = ()) -> list[AttackSpec]:
+def select(preset: str, names: str | Collection[str] = ()) -> list[AttackSpec]:
     """Attacks of a preset, by name.
 
     Args:
         preset: a key of `PRESETS`.
-        names: of its attacks; none: all of them.
+        names: of its attacks, or a text of them with commas between; none: all
+            of them.
 
     Raises:
         ValueError: no such preset, or an attack that is not in it.
@@ -278,6 +280,7 @@ def select(preset: str, names: Collection[str] = ()) -> list[AttackSpec]:
         raise ValueError(
             f"unknown suite {preset!r}, expected one of {', '.join(PRESETS)}"
         )
+    names = config.listed(names) if isinstance(names, str) else names
     specs = PRESETS[preset]
     unknown = set(names) - set(specs)
     if unknown:

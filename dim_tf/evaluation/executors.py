@@ -205,11 +205,14 @@ def _knock(address: str) -> None:
     if not host or not port.isdigit():
         return
     try:
-        socket.create_connection((host, int(port)), _PATIENCE).close()
+        # Brackets are around addresses with colons.
+        socket.create_connection(
+            (host.strip("[]"), int(port)), _PATIENCE
+        ).close()
     except (OSError, OverflowError) as error:
         raise ConnectionError(
-            f"no Ray cluster at {address} ({error}); start one with `ray start "
-            f"--head --port={port}` there"
+            f"no Ray cluster answers at {address} ({error}); start one there "
+            "with `ray start --head`"
         ) from error
 
 

@@ -57,7 +57,7 @@ def check(model: keras.Model, examples: data.Examples) -> float:
         raise ValueError(
             f"the model {model.name!r} gives probabilities, whose gradients "
             "vanish where it is sure; expected logits. Save it without its "
-            "softmax, or have their logarithms attacked with --probabilities"
+            "softmax, or have their logarithms attacked with probabilities=True"
         )
     return float(np.mean(scores.argmax(axis=1) == examples.labels))
 
@@ -73,7 +73,7 @@ def _check_probabilities(model, examples):
             f"the model {model.name!r} gives no probabilities, which are from "
             f"0 to 1 and add up to 1, but values from {np.nanmin(given):g} to "
             f"{np.nanmax(given):g} that add up to {np.nanmin(sums):g} to "
-            f"{np.nanmax(sums):g}; leave out --probabilities"
+            f"{np.nanmax(sums):g}; leave out probabilities"
         )
 
 

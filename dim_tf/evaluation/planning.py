@@ -124,7 +124,7 @@ def evenly(labels: np.ndarray, count: int | None = None) -> np.ndarray:
     """
     if count is not None and not 1 <= count <= len(labels):
         raise ValueError(
-            f"--num_examples must be from 1 to {len(labels)}, the number of "
+            f"num_examples must be from 1 to {len(labels)}, the number of "
             f"images there are, got {count}"
         )
     return stratified(labels)[:count]

@@ -140,7 +140,7 @@ def check_fingerprint(path: pathlib.Path, expected: Fingerprint) -> None:
     ]
     if different:
         if any(text.startswith("epsilons:") for text in different):
-            different.append("--thresholds are among the epsilons")
+            different.append("thresholds are among the epsilons")
         raise ValueError(
             f"{path} was made with something else ({'; '.join(different)}); "
             "choose another results folder or delete the file"
@@ -212,13 +212,18 @@ def made_with(folder: pathlib.Path) -> dict[str, list[dict[str, Any]]]:
         folder: as for `read`.
 
     Returns:
-        Fingerprints, with what else files say: `versions` and `hardware`.
+        Fingerprints, with what else files say, `versions` and `hardware`, and
+        with the name of the attack in place of its settings.
     """
     found: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(folder.absolute().rglob("*.parquet")):
         schema = _opened(pq.read_schema, path)
         circumstances = (schema.metadata or {}).get(_CIRCUMSTANCES, b"{}")
-        own = {**_fingerprint(schema), **json.loads(circumstances)}
+        own = {
+            **_fingerprint(schema),
+            **json.loads(circumstances),
+            "attack": path.parent.name,
+        }
         found.setdefault(path.parent.parent.name, []).append(own)
     return found
 

@@ -1,8 +1,10 @@
 """What can be attacked: models of this project, and anybody else's."""
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
+import json
 import pathlib
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -131,8 +133,27 @@ def of_model(
         shape = taken[1:]
     wrapped = wrapping.wrap(model, shape, reading, name)
     parts = repr(reading), reading.scores, saving.digest(wrapped)
-    digest = hashlib.sha256("".join(parts).encode()).hexdigest()
-    return Target(name, digest, lambda: wrapped)
+    layers = json.dumps(_layers(wrapped), default=lambda it: str(type(it)))
+    return Target(
+        name,
+        _sha256("".join(parts)),
+        lambda: wrapped,
+        settings={"layers": _sha256(layers)},
+    )
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _layers(layer) -> list:
+    """What layers say of themselves beside their weights, but their names."""
+    if isinstance(layer, keras.Model) and layer.layers:
+        return [_layers(each) for each in layer.layers]
+    settings = None
+    with contextlib.suppress(Exception):  # those of others need not tell
+        settings = layer.get_config() | {"name": ""}
+    return [str(type(layer)), settings]
 
 
 def find_all(names: str, reading: Reading = wrapping.PLAIN) -> list[Target]:
@@ -205,9 +226,12 @@ def _suits_xla(model: keras.Model) -> bool:
         # Of what is in these nothing is known.
         keras.layers.TFSMLayer,
         keras.layers.Lambda,
+        wrapping.Function,
     )
     return not any(
         isinstance(layer, slow)
+        # Nor of layers that somebody wrote.
+        or not type(layer).__module__.startswith(("keras.", "dim_tf."))
         or (isinstance(layer, keras.Model) and not _suits_xla(layer))
         for layer in model.layers
     )

@@ -57,7 +57,7 @@ def merged(some: Mapping[str, float]) -> dict[str, float]:
                 "distances are of pixels from 0 to 1, whatever a model takes; "
                 "8 of 255 is linf:8/255"
             )
-    return {**PAPER, **some}
+    return PAPER | {norm: float(value) for norm, value in some.items()}
 
 
 def _unknown(pair: str) -> ValueError:

@@ -34,11 +34,29 @@ class Reading:
     scores: str = dataclasses.field(default="", repr=False)
 
     def __post_init__(self):
-        if not self.bounds[0] < self.bounds[1]:
+        low, high = map(float, self.bounds)
+        if not low < high:
             raise ValueError(f"bounds must be ascending, got {self.bounds}")
+        # Equal ones are to have one digest.
+        object.__setattr__(self, "bounds", (low, high))
 
 
 PLAIN = Reading()
+
+
+class Function(keras.layers.Layer):
+    """A function of images as a layer, whatever it computes with.
+
+    Args:
+        function: float32 images -> scores.
+    """
+
+    def __init__(self, function: Callable):
+        super().__init__(dtype="float32")
+        self.function = function
+
+    def call(self, images):
+        return self.function(images)
 
 
 def wrap(
@@ -54,7 +72,7 @@ def wrap(
         inner: a Keras model or layer, or any function of TensorFlow: images
             `(batch, height, width, channels)` or `(batch, height, width)`
             within the bounds of its reading -> scores `(batch, classes)`. It
-            is left as it is.
+            is left as it is, but built, if it was never called.
         shape: of an image that it takes.
         reading: of it.
         name: of the new model.
@@ -63,16 +81,21 @@ def wrap(
     Returns:
         Keras model, images `(batch, height, width, channels)` in [0, 1] ->
         `{"scores": (batch, classes)}`; beside them `probabilities`, where the
-        scores are their logarithms. It shares its weights with `inner`.
+        scores are their logarithms. It shares its weights with `inner`, but
+        for those of a last layer that is copied without its softmax.
 
     Raises:
         ValueError: not of images to scores; says what it is.
     """
     source = source or f"the model {name!r}"
     _check_shape(shape, source)
+    if not callable(inner):
+        raise ValueError(
+            f"{source} must be a Keras model or a function of TensorFlow, got "
+            f"{inner!r}; files are for `python -m dim_tf.evaluate --models=...`"
+        )
     if not isinstance(inner, keras.layers.Layer):
-        # Keras looks at the arguments, which of some functions nobody can.
-        inner = keras.layers.Lambda(functools.partial(_called, inner))
+        inner = Function(inner)
     # Gray images are of one channel here.
     gray = len(shape) == 2
     images = keras.Input((*shape, 1) if gray else shape, name="images")
@@ -92,10 +115,6 @@ def wrap(
     return keras.Model(images, outputs, name=name)
 
 
-def _called(function, images):
-    return function(images)
-
-
 def _check_shape(shape, source):
     if len(shape) in (2, 3) and None not in shape:
         return
@@ -111,20 +130,25 @@ def _check_shape(shape, source):
 def _scores(inner, pixels, source, reading):
     # As whoever judges adversarials asks: a layer that was called with
     # training=True would else draw noise in attacks alone.
-    outputs = inner(pixels, training=False)
+    try:
+        outputs = inner(pixels, training=False)
+    except Exception as error:  # whatever anybody's model may raise
+        raise ValueError(
+            f"{source} fails on images {tuple(pixels.shape)}: {error}"
+        ) from error
     if isinstance(outputs, dict):
         wanted = reading.scores or "scores"
         if wanted not in outputs and (reading.scores or len(outputs) > 1):
             raise ValueError(
                 f"{source} has the outputs {', '.join(sorted(outputs))}, and "
                 f"none of them is called {wanted}; name that with the logits "
-                "by --scores=..."
+                "by scores=..."
             )
         outputs = outputs.get(wanted, next(iter(outputs.values())))
     elif reading.scores:
         raise ValueError(
             f"the outputs of {source} have no names; leave out "
-            f"--scores={reading.scores}"
+            f"scores={reading.scores}"
         )
     elif isinstance(outputs, list | tuple):
         if len(outputs) > 1:
@@ -171,11 +195,20 @@ def _less_softmax(model):
         return None
     if type(last) is keras.layers.Softmax and last.axis in (-1, 1):
         return keras.Model(model.inputs[0], last.input)
-    ends = type(last) in (keras.layers.Dense, keras.layers.Activation)
-    if not ends or last.activation is not keras.activations.softmax:
+    if getattr(last, "activation", None) is not keras.activations.softmax:
+        return None
+    if type(last) is keras.layers.Activation:
+        return keras.Model(model.inputs[0], last.input)
+    # Whose kernel is all there is to it.
+    plain = type(last) is keras.layers.Dense and not (
+        last.lora_enabled or last.quantization_mode
+    )
+    if not plain:
         return None
     # The model is somebody's, and stays what it is.
-    linear = type(last).from_config(last.get_config() | {"activation": None})
+    linear = keras.layers.Dense(
+        last.units, use_bias=last.use_bias, dtype=last.dtype_policy
+    )
     logits = keras.Model(model.inputs[0], linear(last.input))
     linear.set_weights(last.get_weights())
     return logits

@@ -73,7 +73,7 @@ def _misread(cells):
                 ALARM,
                 f"{1 - clean.value:.0%} of the samples of {model} are "
                 "misclassified without an attack: look whether the labels, "
-                "the order of its classes and its --bounds are what is meant.",
+                "the order of its classes and its bounds are what is meant.",
             )
 
 
@@ -163,7 +163,7 @@ def _gains(cells, probes):
                 ALARM,
                 f"{name} on {probe.model} misses {missed:.0%} of what it finds "
                 "at the threshold alone: its epsilons are too far apart there. "
-                "Attack with the same --thresholds.",
+                "Attack with the same thresholds.",
             )
 
 

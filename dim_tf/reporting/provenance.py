@@ -1,69 +1,81 @@
 """What records were made with, model by model."""
 
-from collections.abc import Iterable
+import json
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
+from dim_tf.evaluation import results
 from dim_tf.reporting.cards import Rows
 
 # Of a digest: enough to tell weights apart.
 _DIGITS = 12
-_UNSAID = "not said"
+# In a record's metadata, and how a table calls it.
+_TITLES = {
+    "dataset": "images",
+    "weights_digest": "weights",
+    "settings": "settings",
+    "search_view": "attacks search on",
+    "refinement": "refined by",
+    "seed": "seed",
+    "versions": "versions",
+    "hardware": "machine",
+}
 
-# What records were made with, by model: of every file, see `results.made_with`.
+# By model, what every file says: see `results.made_with`.
 Made = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
-def table(made: Made) -> Rows:
-    """What the records of every model were made with, below a header row.
+def facts(made: Made) -> dict[str, dict[str, list[Any]]]:
+    """What the records of every model were made with, for programs.
 
     Args:
         made: of `results.made_with`.
 
     Returns:
-        Rows of cells, a column for each model. Records that were not all made
-        alike have several values in one.
+        By model and name, such as `weights_digest`, the values that there are:
+        one where all records were made alike. None among others is of records
+        that do not say.
     """
-    rows: Rows = [("", *(f"`{model}`" for model in made))]
-    for title, value in _FACTS.items():
-        cells = [_joined(map(value, files)) for files in made.values()]
-        if any(cells):
-            rows.append((title, *cells))
-    return rows
-
-
-def facts(made: Made) -> dict[str, dict[str, str]]:
-    """`table` for programs: by model and title."""
-    (_, *models), *rows = table(made)
     return {
-        model.strip("`"): {row[0]: row[place] for row in rows}
-        for place, model in enumerate(models, 1)
+        model: {name: _values(name, files) for name in _TITLES}
+        for model, files in made.items()
     }
 
 
-def _joined(values: Iterable[str]) -> str:
-    return "; ".join(sorted(set(values) - {""}))
+def _values(name: str, files: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """The different values of a name; nothing is None."""
+    found = {}
+    for file in files:
+        # Another start is what that probe is for.
+        if name == "seed" and file["attack"].endswith(results.ANOTHER_START):
+            continue
+        value = file.get(name)
+        value = None if value in ("", {}) else value
+        found[json.dumps(value, sort_keys=True)] = value
+    return list(found.values())
 
 
-def _named(values: Mapping[str, Any] | None) -> str:
-    return ", ".join(
-        f"{name} {value}" for name, value in (values or {}).items()
-    )
+def table(made: Made) -> Rows:
+    """`facts` in words below a header row, a column for each model.
+
+    Without rows that nobody has anything in.
+    """
+    found = facts(made)
+    rows: Rows = [("", *(f"`{model}`" for model in found))]
+    for name, title in _TITLES.items():
+        columns = [values[name] for values in found.values()]
+        if any(value is not None for values in columns for value in values):
+            texts = ("; ".join(map(_text, values)) for values in columns)
+            rows.append((title, *texts))
+    return rows
 
 
-def _digest(text: str) -> str:
-    """A name, or the beginning of what is but a digest."""
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_text(of)}" for name, of in value.items())
+    text = str(value)
+    # What is but a digest.
     return text[:_DIGITS] if len(text) == 64 else text
-
-
-_FACTS = {
-    "images": lambda file: _digest(file.get("dataset") or _UNSAID),
-    "weights": lambda file: _digest(file.get("weights_digest") or _UNSAID),
-    "settings": lambda file: _named(file.get("settings")),
-    "attacks search on": lambda file: _named(file.get("search_view")),
-    "refined": lambda file: "yes" if file.get("refinement") else "",
-    "seeds": lambda file: str(file.get("seed", _UNSAID)),
-    "versions": lambda file: _named(file.get("versions")) or _UNSAID,
-    "machine": lambda file: file.get("hardware") or _UNSAID,
-}
