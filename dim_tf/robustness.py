@@ -207,7 +207,8 @@ def measure(
             the settings of its layers, and not by code of its own. None: they
             are not kept.
         name: of the model, in records and tables.
-        verbose: whether to say what is found, and how far it is on a terminal.
+        verbose: whether to say what is found, and how far it is, the latter on
+            terminals and, with ipywidgets, in notebooks.
 
     Raises:
         ValueError: a setting out of its range, images or labels that are none,

@@ -161,6 +161,11 @@ def test_what_breaks_is_said(folder, monkeypatch):
     ]
 
 
+def test_a_notebook_without_widgets_gets_no_bar_and_no_warning(tmp_path):
+    notebook = rich.console.Console(force_jupyter=True, file=io.StringIO())
+    assert progress.follow([], iter([]), tmp_path, 0, notebook) == {}
+
+
 def processes(title):
     """The processes of a title, such as Ray gives its workers."""
     found = []

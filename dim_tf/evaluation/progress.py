@@ -1,5 +1,6 @@
 """How far a sweep is, and what is left of it."""
 
+import importlib.util
 import pathlib
 from collections.abc import Iterable
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ def follow(
     num_examples: int,
     console: rich.console.Console,
 ) -> dict[str, str]:
-    """Takes reports as they come and shows progress, on a terminal only.
+    """Takes reports as they come and shows progress, where somebody looks.
 
     Args:
         jobs: all of them, in about the order in which they are done.
@@ -45,7 +46,7 @@ def follow(
         *rich.progress.Progress.get_default_columns(),
         rich.progress.MofNCompleteColumn(),
         console=console,
-        disable=not console.is_terminal,
+        disable=not _draws(console),
     ) as bar:
         total = sum(len(job.shard.positions) for job in jobs)
         task = bar.add_task("", total=total)
@@ -75,6 +76,12 @@ def follow(
         if reasons:
             say(f"{attack} broke on {len(reasons)} samples: {reasons[0]}")
     return failures
+
+
+def _draws(console: rich.console.Console) -> bool:
+    """Whether a bar can be drawn; in notebooks it takes a package."""
+    widgets = importlib.util.find_spec("ipywidgets") is not None
+    return console.is_terminal or (console.is_jupyter and widgets)
 
 
 def _expectation(job: Job, results: pathlib.Path) -> str:
