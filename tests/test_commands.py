@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 
+import forks
 import keras
 import numpy as np
 import PIL.Image
@@ -184,7 +185,7 @@ def test_bad_input_is_one_line(arguments, message, tmp_path):
     command, *rest = arguments
     if command == "train":
         rest.append(f"--run_dir={tmp_path}/run")
-    assert message in error_of(run(command, *rest))
+    assert message in error_of(forks.run(command, *rest))
     assert not (tmp_path / "run").exists()
 
 
