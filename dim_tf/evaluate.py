@@ -21,8 +21,8 @@ import rich.table
 from dim_tf import config
 from dim_tf import data
 from dim_tf import entry
+from dim_tf.attacks.selection import select
 from dim_tf.attacks.suite import PRESETS
-from dim_tf.attacks.suite import select
 from dim_tf.evaluation import executors
 from dim_tf.evaluation import planning
 from dim_tf.evaluation import progress

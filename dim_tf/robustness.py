@@ -10,8 +10,6 @@ model and images that are in memory.
 """
 
 import contextlib
-import dataclasses
-import functools
 import hashlib
 import operator
 import pathlib
@@ -25,132 +23,28 @@ from typing import Any
 
 import keras
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 import rich.console
 import tensorflow as tf
 
 from dim_tf import data
+from dim_tf.attacks.adaptor import Native
+from dim_tf.attacks.selection import own
+from dim_tf.attacks.selection import select
 from dim_tf.attacks.suite import AttackSpec
-from dim_tf.attacks.suite import select
 from dim_tf.evaluation import executors
 from dim_tf.evaluation import planning
 from dim_tf.evaluation import progress
 from dim_tf.evaluation import targets
 from dim_tf.evaluation.campaign import Campaign
-from dim_tf.evaluation.results import PROBE
 from dim_tf.evaluation.results import read
 from dim_tf.evaluation.thresholds import merged
 from dim_tf.models import foreign
 from dim_tf.models.wrapping import Reading
-from dim_tf.reporting import cards
-from dim_tf.reporting import diagnostics
-from dim_tf.reporting import formats
-from dim_tf.reporting import statistics
-from dim_tf.reporting import tables
-from dim_tf.reporting.statistics import Estimate
+from dim_tf.reporting.robustness import Robustness
 
-
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Robustness:
-    """What attacks leave of a model; as text, a table and signs in Markdown.
-
-    Attributes:
-        records: of `evaluation.results`, a row for every image and attack.
-        thresholds: distances by norm that accuracies are at.
-        images: float32 `(n, height, width, channels)` in [0, 1], those that
-            were attacked, in the order of `samples`.
-        samples: int64 `(n,)`, their places among the images given, ascending.
-    """
-
-    records: pa.Table
-    thresholds: Mapping[str, float]
-    images: np.ndarray
-    samples: np.ndarray
-
-    def __str__(self):
-        rows = tables.results_table(
-            self.records, allow_missing=True, limits=self.thresholds
-        )
-        return f"{cards.to_markdown(rows)}\n\n{formats.listing(self.signs)}"
-
-    # What consoles and notebooks show.
-    __repr__ = _repr_markdown_ = __str__
-
-    @functools.cached_property
-    def signs(self) -> list[tuple[str, str]]:
-        """What to know before believing it, see `reporting.diagnostics`."""
-        return diagnostics.diagnostics(self.records, self.thresholds)
-
-    @property
-    def clean_accuracy(self) -> Estimate:
-        """Share of images that are right without any attack, in [0, 1]."""
-        (share,) = statistics.clean_accuracy(self._cells).values()
-        return share
-
-    def accuracy(self, norm: str) -> Estimate:
-        """Share of images that no attack of a norm changes the answer to.
-
-        Args:
-            norm: `"l2"`, `"linf"`, `"l0"` or `"l1"`, within whose threshold an
-                adversarial counts.
-
-        Returns:
-            In [0, 1], with its 95 % interval.
-
-        Raises:
-            ValueError: no attack was of this norm.
-        """
-        return statistics.robust_accuracy(self._closest(norm))
-
-    def median_distance(self, norm: str) -> Estimate:
-        """Of the closest adversarials; arguments and errors as `accuracy`."""
-        return statistics.median_distance(self._closest(norm))
-
-    def distances(self, norm: str) -> np.ndarray:
-        """Of the closest adversarials; arguments and errors as `accuracy`.
-
-        Returns:
-            float64 `(n,)`; 0 for images that are misclassified anyway,
-            infinite for those that no attack succeeded on.
-        """
-        return self._closest(norm).distances
-
-    def adversarials(self, norm: str) -> np.ndarray:
-        """The closest adversarials; arguments and errors as `accuracy`.
-
-        Returns:
-            float32 like `images`; the image itself where there is none, or
-            none is needed.
-        """
-        self._closest(norm)
-        found = self.records.filter(
-            (pc.field("norm") == norm)
-            & (pc.field("preset") != PROBE)
-            & pc.field("adversarial").is_valid()
-        )
-        flat = found["adversarial"].combine_chunks().flatten().to_numpy()
-        places = np.searchsorted(self.samples, found["sample"].to_numpy())
-        # Of several that go to one place, the last one stays.
-        order = np.argsort(-found[f"distance_{norm}"].to_numpy(), kind="stable")
-        closest = self.images.copy()
-        pixels = flat.reshape(-1, *closest.shape[1:])
-        closest[places[order]] = pixels[order]
-        return closest
-
-    @functools.cached_property
-    def _cells(self) -> list[statistics.Cell]:
-        return statistics.cells(self.records, self.thresholds)
-
-    def _closest(self, norm: str) -> statistics.Cell:
-        tables.check_norm(norm)
-        for cell in statistics.closest_by_model(self._cells, norm):
-            return cell
-        there = dict.fromkeys(cell.norm for cell in self._cells)
-        raise ValueError(
-            f"no attack was in {norm}, but in {', '.join(there)}; choose a "
-            "suite with some"
-        )
+# The preset, in records, of attacks that are in none.
+_OWN = "own"
 
 
 def measure(
@@ -158,7 +52,7 @@ def measure(
     images: Any,
     labels: Any,
     *,
-    suite: str = "quick",
+    suite: str | Mapping[str, Native] = "quick",
     only: str | Collection[str] = (),
     thresholds: Mapping[str, float] | None = None,
     num_examples: int | None = None,
@@ -184,8 +78,9 @@ def measure(
         images: uint8, or floats from 0 to 1, whatever the bounds: `(n, height,
             width, channels)` or `(n, height, width)`.
         labels: integers `(n,)`.
-        suite: preset of attacks, a key of `attacks.suite.PRESETS`.
-        only: names of attacks of the suite; none: all that suit the model.
+        suite: preset of attacks, a key of `attacks.suite.PRESETS`, or attacks
+            of `dim_tf.attacks` by names of your own.
+        only: names of attacks of a preset; none: all that suit the model.
         thresholds: distances by norm that accuracies are to be at, of pixels
             from 0 to 1, such as `{"linf": 8 / 255}`; of norms that are not
             named: the paper's, for MNIST.
@@ -227,9 +122,15 @@ def measure(
             f"records in {results} would know the model by its weights, and it "
             "shows none; give a Keras model, or leave out results"
         )
+    if isinstance(suite, str):
+        preset, specs, named = suite, select(suite, only), bool(only)
+    elif only:
+        raise ValueError(f"only={only!r} is for presets; leave it out")
+    else:
+        preset, specs, named = _OWN, own(suite), True
     campaign = Campaign(
-        preset=suite,
-        attacks=list(_suited(select(suite, only), target.load(), bool(only))),
+        preset=preset,
+        attacks=list(_suited(specs, target.load(), named)),
         num_examples=len(order),
         dataset=_digest(pixels, classes),
         limits=merged(thresholds or {}),

@@ -1,5 +1,6 @@
 """One call from Python says what the commands say, and the truth."""
 
+import foolbox
 import keras
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from closed_forms import not_a_number
 from closed_forms import sizes
 from tiny_nets import NET
 
+from dim_tf import attacks
 from dim_tf import report
 from dim_tf import robustness
 from dim_tf.attacks.suite import PRESETS
@@ -21,6 +23,7 @@ from dim_tf.evaluation import targets
 COUNT = 8
 WEIGHTS = np.linspace(-1, 1, 36).astype(np.float32)
 OFFSET = 0.6
+PGD = attacks.LinfPGD()
 
 
 @pytest.fixture
@@ -241,6 +244,17 @@ def test_what_does_not_suit_a_model_is_left_out_of_a_suite(images, monkeypatch):
     assert found.records["attack"].unique().to_pylist() == ["l0_fmn"]
 
 
+def test_attacks_may_be_somebodys_own(images):
+    given = dense(), images, np.zeros(COUNT, int)
+    mine = {
+        "longer": attacks.L2ProjectedGradientDescentAttack(steps=3),
+        "blind": attacks.L2AdditiveGaussianNoiseAttack(),
+    }
+    found = measure(*given, suite=mine, only=(), probes=True)
+    assert "longer on model with twice the steps" in str(found)
+    assert "| preset | own |" in str(found)
+
+
 def test_a_constant_model_is_robust_and_an_alarm(images):
     found = measure(lambda images: 2 * constant(images), images, [0] * COUNT)
     assert np.isinf(found.distances("l2")).all()
@@ -259,6 +273,20 @@ def test_a_constant_model_is_robust_and_an_alarm(images):
         ({"images": np.full((COUNT, 6, 6), 2.0)}, r"must lie in \[0, 1\]"),
         ({"name": "dim"}, "'dim' is the name of a model of this project"),
         ({"name": "a/b"}, "or none of a folder"),
+        ({"suite": {"a/b": PGD}, "only": ()}, "folder may be called 'a/b'"),
+        ({"suite": {"a": PGD}, "only": "a"}, "only='a' is for presets"),
+        (
+            {"suite": {"a": foolbox.attacks.LinfPGD()}, "only": ()},
+            "a must be an attack of dim_tf.attacks",
+        ),
+        (
+            {
+                "suite": {"a": PGD, "a_another_start": PGD},
+                "only": (),
+                "probes": True,
+            },
+            "several attacks or probes would be called a_another_start",
+        ),
         ({"suite": "best"}, "suite 'best', expected one of paper, quick"),
         ({"only": ["l9_bim"]}, "l9_bim not among l2_bim"),
         ({"thresholds": {"linf": 8}}, "of linf:8 is beyond every image"),

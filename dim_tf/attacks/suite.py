@@ -10,13 +10,11 @@ others find, are in none.
 """
 
 import dataclasses
-from collections.abc import Collection
 
 import keras
 from foolbox import distances
 
 from dim_tf import attacks
-from dim_tf import config
 from dim_tf.attacks.adaptor import FixedEpsilon
 from dim_tf.attacks.adaptor import Native
 
@@ -263,29 +261,3 @@ QUICK = {
     ),
 }
 PRESETS = {"paper": PAPER, "quick": QUICK, "extra": EXTRA}
-
-
-def select(preset: str, names: str | Collection[str] = ()) -> list[AttackSpec]:
-    """Attacks of a preset, by name.
-
-    Args:
-        preset: a key of `PRESETS`.
-        names: of its attacks, or a text of them with commas between; none: all
-            of them.
-
-    Raises:
-        ValueError: no such preset, or an attack that is not in it.
-    """
-    if preset not in PRESETS:
-        raise ValueError(
-            f"unknown suite {preset!r}, expected one of {', '.join(PRESETS)}"
-        )
-    names = config.listed(names) if isinstance(names, str) else names
-    specs = PRESETS[preset]
-    unknown = set(names) - set(specs)
-    if unknown:
-        raise ValueError(
-            f"no attacks of the suite {preset!r}: {', '.join(sorted(unknown))} "
-            f"not among {', '.join(specs)}"
-        )
-    return [specs[name] for name in dict.fromkeys(names or specs)]

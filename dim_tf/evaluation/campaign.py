@@ -64,7 +64,11 @@ class Campaign:
                 )
 
     def cells(self, target: Target) -> list[planning.Cell]:
-        """The attacks on a model, those of the probes last."""
+        """The attacks on a model, those of the probes last.
+
+        Raises:
+            ValueError: two have one name.
+        """
         cells = [
             planning.Cell(
                 model=target.name,
@@ -85,6 +89,13 @@ class Campaign:
                 for cell in cells
                 for probe in probes.probes(cell, self.limits)
             ]
+        names = [cell.spec.name for cell in cells]
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise ValueError(
+                f"several attacks or probes would be called {twice[0]}; choose "
+                "another name"
+            )
         return cells
 
     def jobs(self, found: Iterable[Target], results: pathlib.Path) -> list[Job]:
@@ -95,7 +106,7 @@ class Campaign:
             results: folder of the records.
 
         Raises:
-            ValueError: as `planning.plan`.
+            ValueError: as `planning.plan` or `cells`.
         """
         jobs = []
         for target in found:

@@ -12,12 +12,6 @@ from dim_tf.reporting import statistics
 from dim_tf.reporting import tables
 
 ALARM, NOTE = "alarm", "note"
-# Of attacks that see gradients; others see scores, decisions or nothing.
-_GRADIENT_WORDS = (
-    *("pgd", "bim", "fgm", "fgsm", "mi_fgsm", "ddn", "deepfool", "fmn"),
-    *("carlini_wagner", "brendel_bethge", "ead", "newton_fool", "vat"),
-    *("sparse_descent", "decaying_descent"),
-)
 # Along smaller gradients Carlini-Wagner, EAD, DeepFool and NewtonFool, which do
 # not scale them to a step whatever their size, fall short.
 _LEAST_GRADIENT = 1e-8
@@ -48,13 +42,14 @@ def diagnostics(
         *_other_thresholds(other, limits),
     ]
     reach = _reach(records)
+    seeing = _seeing(records)
     groups: dict[tuple[str, str], list[statistics.Cell]] = {}
     for cell in cells:
         groups.setdefault((cell.model, cell.norm), []).append(cell)
     for (model, norm), members in groups.items():
         epsilon = reach.get((model, norm), np.inf)
         found += _survivors(model, norm, members, epsilon, limits[norm])
-        found += _blind_attacks(model, norm, members)
+        found += _blind_attacks(model, norm, members, seeing)
     gaps = tables.gaps(cells, tables.norms_of_paper(records))
     for norm, gap in gaps.items():
         sentence = (
@@ -233,16 +228,21 @@ def _survivors(model, norm, members, epsilon, limit):
         )
 
 
-def sees_gradients(attack: str) -> bool:
-    """Whether an attack of the suite of this name asks for gradients."""
-    return attack.partition("_")[2].startswith(_GRADIENT_WORDS)
+def _seeing(records) -> set[tuple[str, str]]:
+    """Models and the attacks that asked for their gradients."""
+    passes = records.group_by(["model", "attack"], use_threads=False)
+    return {
+        (row["model"], row["attack"])
+        for row in passes.aggregate([("backwards", "max")]).to_pylist()
+        if row["backwards_max"] > 0
+    }
 
 
-def _blind_attacks(model, norm, members):
+def _blind_attacks(model, norm, members, seeing_pairs):
     """Decisions alone should not say more than gradients."""
-
-    seeing = [cell for cell in members if sees_gradients(cell.attack)]
-    blind = [cell for cell in members if not sees_gradients(cell.attack)]
+    sees = [(model, cell.attack) in seeing_pairs for cell in members]
+    seeing = [cell for cell, does in zip(members, sees, strict=True) if does]
+    blind = [cell for cell, does in zip(members, sees, strict=True) if not does]
     if not (seeing and blind):
         return
     best = statistics.closest(seeing, "gradients")
