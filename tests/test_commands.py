@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 
-import forks
 import keras
 import numpy as np
 import PIL.Image
@@ -146,47 +145,6 @@ def test_export_reuses_versions_and_restores_runs(trained, tiny_mnist):
     first, second = process.stdout.splitlines()
     assert "model.onnx is of the training before, `python -m dim_tf" in first
     assert "model.onnx" not in second
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["train", "--no_such_flag=1"], "no_such_flag"),
-        (["train", "--flagfile=no/such.cfg"], "no/such.cfg"),
-        (["train", "--model=dimm"], "--model must be one of dim, im"),
-        (["train", "--denoiser_noise=pink"], "noise must be one of gaussian"),
-        (["train", "--batch_size=0"], "--batch_size must be at least 1, got 0"),
-        (["train", "--model=cnn", "--denoiser_units=3"], "has no effect"),
-        (["train", "--model=im", "--denoiser_units=3"], "im has no denoiser"),
-        (["train", "--dataset=minst"], "--dataset=minst is not a"),
-        (["train", "file"], "takes flags only"),
-        (["predict"], "needs image files"),
-        (["predict", "--model=nothing", "x.png"], "neither a folder nor"),
-        (["export", "--run_dir=/no/such"], "is no training"),
-        (["export", "--first_look=3"], "--first_look has no effect"),
-        (["export", "--saved_models=/no/such"], "no trained model 'all'"),
-        (["export", "--run_dir=runs/x", "--format=onnx"], "makes SavedModels"),
-        (["evaluate", "--only=l9_bim"], "l9_bim not among l2_contrast"),
-        (["evaluate", "--models=nothing"], "neither a folder nor"),
-        (["evaluate", "--models="], "must name at least one"),
-        (["evaluate", "--models=dim", "--bounds=0..255"], "of this project"),
-        (["evaluate", "--dataset=fashion_mnist"], "not on fashion_mnist"),
-        (["evaluate", "--images=no.npz", "--dry_run"], "there is no no.npz"),
-        (["evaluate", "--shard_index=2"], "less than --shard_count=1, got 2"),
-        (["evaluate", "--ray_cpus=1"], "it is for --executor=ray"),
-        (["evaluate", "--images=x.npz", "--dataset=kmnist"], "no data set"),
-        (["report", "--results=/no/such"], "no records"),
-        (["benchmark", "--output=."], "is a folder; name a JSON file"),
-        (["benchmark", "--internal_units=2"], "it is for --subject=stack"),
-    ],
-    ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else "",
-)
-def test_bad_input_is_one_line(arguments, message, tmp_path):
-    command, *rest = arguments
-    if command == "train":
-        rest.append(f"--run_dir={tmp_path}/run")
-    assert message in error_of(forks.run(command, *rest))
-    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"no image"], ids=["empty", "text"])
