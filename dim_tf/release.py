@@ -71,9 +71,10 @@ def release(
     name = trained.settings["model"]
     sizes = models.entry(name).sizes(**trained.settings["sizes"])
     test = data.load(dataset, "test") if destination.test_set else None
-    validation = data.load(dataset, "validation").take(
-        slice(destination.validation_images)
-    )
+    validation = data.load(dataset, "validation")
+    made = []
+    # A variant is useless beside other weights than its card's: all are ready
+    # before the first one is written.
     for variant in variants(name):
         model = trained.model
         if variant != name:
@@ -85,21 +86,27 @@ def release(
             trained,
             models.resolve(variant, sizes),
             test,
-            validation,
-            destination.first_look,
+            validation.take(slice(destination.validation_images)),
+            validation.take(slice(destination.first_look)),
         )
         folder = pathlib.Path(destination.saved_models) / variant
-        saving.write(folder, card, model if variant == name else None)
+        made.append((model, card, folder))
+    for model, card, folder in made:
+        saving.write(folder, card, None if card["parent"] else model)
+    for model, card, folder in made:
         version = saving.export(model, card, folder)
         share, images = card["validation_accuracy"], "validation"
         if test:
             share, images = card["clean_accuracy"], f"{len(test)} test"
-        line = f"{variant}: clean accuracy {share:.2%} on {images} images; "
-        line += f"SavedModel {version}"
+        name = card["model"]
+        line = (
+            f"{name}: clean accuracy {share:.2%} on {images} images; "
+            f"SavedModel {version}"
+        )
         if (folder / onnx_file.NAME).is_file():
             line += (
                 f"; {onnx_file.NAME} is of the training before, `python -m "
-                f"dim_tf.export --model={variant} --format=onnx "
+                f"dim_tf.export --model={name} --format=onnx "
                 f"--saved_models={destination.saved_models}` makes it anew"
             )
         yield line
@@ -112,11 +119,13 @@ def make_card(
     sizes: Any,
     test: data.Examples | None,
     validation: data.Examples,
-    num_first_look: int,
+    some: data.Examples,
 ) -> dict[str, Any]:
-    """What a model is, how it was made and how good it is, as JSON."""
+    """What a model is, how it was made and how good it is, as JSON.
+
+    A first look at its robustness is one at some of the examples.
+    """
     entry = models.entry(name)
-    some = validation.take(slice(num_first_look))
     return {
         "model": name,
         "summary": entry.summary,

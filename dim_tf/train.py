@@ -78,7 +78,7 @@ def main(argv: list[str]) -> None:
     tensorboard = callbacks.TensorBoard(
         run.run_path, training.flatten(plan.settings)
     )
-    trained = plan.run(run, [callbacks.Progress(), tensorboard])
+    trained = plan.run([callbacks.Progress(), tensorboard])
     if "denoised" in trained.model.output:
         draw(trained.model, run.run_path, data.load(dataset, "validation"))
     console = rich.console.Console()

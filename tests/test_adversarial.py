@@ -105,7 +105,7 @@ def test_training_makes_robust(tiny_mnist, tmp_path):
             adversarial_stepsize=0.5,
         )
         plan = training.prepare(run, SIZES, recipe, tiny_mnist)
-        model = plan.run(run).model
+        model = plan.run().model
         accuracies[epsilon] = adversarial.validation_of(
             model,
             dataclasses.replace(recipe, adversarial_epsilon=0.3),

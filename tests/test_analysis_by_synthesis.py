@@ -106,7 +106,7 @@ def test_training_learns_and_resumes(tiny_mnist, tmp_path):
     )
     sizes = dataclasses.replace(SIZES, abs_width=0.5)
     plan = training.prepare(run, sizes, recipe, tiny_mnist)
-    trained = plan.run(run)
+    trained = plan.run()
     test = data.load(tiny_mnist, "test")
     assert metrics.accuracy(trained.model, test) > 0.8
     scales = trained.model.get_layer("scores").scales.numpy()

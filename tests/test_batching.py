@@ -45,28 +45,44 @@ def test_each_gets_its_own_rows():
 
 @pytest.mark.parametrize(
     "output",
-    [np.float32(1.0), np.array(1.0), np.zeros((3, 4)), np.zeros((8, 2))],
+    [np.float32(1.0), np.array(1.0), np.zeros((5, 4)), np.zeros((8, 2))],
 )
 def test_outputs_that_are_no_batch_are_an_error_of_the_request(output):
     calls = []
 
     def run(inputs):
         calls.append(len(inputs["x"]))
-        return {"y": inputs["x"] if len(calls) > 1 else output}
+        return {"y": inputs["x"] if calls[-1] == 2 else output}
 
     *failed, answered = ask(run)
-    # The two that waited went together.
-    assert calls == [4, 2]
-    message = f"each of the 4 of the inputs, got shape {list(output.shape)}"
-    for error in failed:
+    # The two that waited went together, and then one by one.
+    assert calls == [4, 1, 3, 2]
+    for rows, error in zip(ROWS, failed, strict=False):
         assert isinstance(error, RequestError) and error.status == 500
-        assert message in str(error)
+        assert (
+            f"for each of the {rows} of the inputs, got shape "
+            f"{list(output.shape)}"
+        ) in str(error)
     np.testing.assert_array_equal(answered["y"], [2, 2])
+
+
+def test_nobody_fails_for_what_a_neighbor_asks():
+    def run(inputs):
+        if (inputs["x"] == 3).any():
+            raise ValueError("three is too much")
+        return {"y": 2 * inputs["x"]}
+
+    first, second, third = ask(run)
+    np.testing.assert_array_equal(first["y"], [2])
+    assert str(second) == "three is too much"
+    np.testing.assert_array_equal(third["y"], [4, 4])
 
 
 @pytest.mark.parametrize("outputs", [None, {"y": None}])
 def test_what_is_no_array_at_all_leaves_the_next_request_alone(outputs):
-    found = [outputs, {"y": np.ones(2)}]
-    *failed, answered = ask(lambda inputs: found.pop(0))
+    good = {"y": np.ones(2)}
+    *failed, answered = ask(
+        lambda inputs: good if len(inputs["x"]) == 2 else outputs
+    )
     assert all(isinstance(error, AttributeError) for error in failed)
     np.testing.assert_array_equal(answered["y"], [1, 1])

@@ -17,6 +17,7 @@ from served import ZEROS
 from served import check_rows
 from served import expected
 from served import export
+from served import save
 from served import serving
 from tensorflow_serving.apis import get_model_metadata_pb2
 from tensorflow_serving.apis import get_model_status_pb2
@@ -24,6 +25,7 @@ from tensorflow_serving.apis import get_model_status_pb2
 from dim_tf.serving import app
 from dim_tf.serving import demo
 from dim_tf.serving.models import Limits
+from dim_tf.serving.models import Models
 from dim_tf.serving.repository import Repository
 
 
@@ -263,11 +265,40 @@ def test_a_version_that_was_attacked_goes_when_it_is_replaced(
     export(tmp_path)
     repository = Repository(tmp_path)
     repository.refresh()
+    served = Models(repository, LIMITS, lambda name, rows: None)
     version = repository.get("dim")
     demo.run(version, demo.OFFERS["linf_fgsm"], random_images[:1], 3, 0.5)
     replaced = weakref.ref(version)
     del version
-    export(tmp_path, seed=1)
+    gc.freeze()  # as the command does with what is there at first
+    try:
+        export(tmp_path, seed=1)
+        asyncio.run(served.refresh())
+        assert replaced() is None
+        assert gc.get_freeze_count()
+    finally:
+        gc.unfreeze()
+
+
+def test_a_file_that_is_gone_again_stops_no_other_model(tmp_path, caplog):
+    export(tmp_path)
+    export(tmp_path, "im")
+    (tmp_path / "dim" / "1" / "nowhere").symlink_to(tmp_path / "nothing")
+    repository = Repository(tmp_path)
     repository.refresh()
-    gc.collect()
-    assert replaced() is None
+    assert repository.names == ["dim", "im"]
+
+
+def test_what_a_model_refuses_is_a_bad_request(tmp_path):
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.int32, name="x")])
+    def look_up(x):
+        return {"y": tf.gather(tf.range(3.0), x)}
+
+    save(tmp_path, "table", serving_default=look_up)
+    with serving(tmp_path) as client:
+        url = "/v1/models/table:predict"
+        bad = client.post(url, json={"instances": [1, 7]})
+        assert bad.status_code == 400
+        assert "the model refuses: " in bad.json()["error"]
+        good = client.post(url, json={"instances": [2]})
+        assert good.json() == {"predictions": [2.0]}

@@ -16,6 +16,9 @@ from dim_tf import digits
 
 ATTACK, DIGIT = "/demo/attack", "/demo/digit"
 TWOS = np.full((1, 28, 28, 1), 2).tolist()
+BIG = [2**63 - 1]
+# As an array of strings, each would take as much room as the longest.
+STRINGS = ["a"] * 5_000 + ["a" * 100_000]
 TENSOR = {
     "name": "images",
     "shape": [1, 28, 28, 1],
@@ -76,7 +79,17 @@ ASKED = {
         (INFER, {"inputs": [TENSOR | {"datatype": "INT8"}]}, 400, "FP32"),
         (INFER, {"inputs": [TENSOR | {"shape": "x"}]}, 400, "'shape' must be"),
         (INFER, {"inputs": [TENSOR | {"shape": [2, 28, 28, 1]}]}, 400, "1568"),
-        (INFER, {"inputs": [TENSOR | {"shape": [-1, -784]}]}, 400, "values"),
+        (INFER, {"inputs": [TENSOR | {"shape": [-1, -784]}]}, 400, "ed shape"),
+        (INFER, {"inputs": [TENSOR | {"shape": [1] * 65}]}, 400, "65 sizes"),
+        (INFER, {"inputs": [TENSOR | {"shape": 9999 * BIG}]}, 400, "9999 size"),
+        (
+            INFER,
+            {"inputs": [TENSOR | {"shape": [*BIG, 28, 28, 1]}]},
+            400,
+            "1 to 8 rows, got 9223372036854775807",
+        ),
+        (INFER, {"inputs": [TENSOR | {"data": STRINGS}]}, 400, "values of str"),
+        (PREDICT, {"instances": STRINGS}, 400, "got values of str"),
         (INFER, {"inputs": [TENSOR | {"shape": [784]}]}, 400, "expected shape"),
         (INFER, {"inputs": [TENSOR | {"data": None}]}, 400, "numbers"),
         (INFER, {"inputs": [TENSOR | {"name": []}]}, 400, "inputs images"),
@@ -162,6 +175,14 @@ def test_unknown_models_and_versions(client):
         assert response.json().keys() == {"error"}
 
 
+_TENSOR = strategies.fixed_dictionaries(
+    {"name": strategies.just("images"), "datatype": strategies.just("FP32")},
+    optional={
+        "shape": strategies.lists(strategies.integers(), max_size=6)
+        | strategies.just([1, 28, 28, 1]),
+        "data": strategies.deferred(lambda: _JSON),
+    },
+)
 _LEAVES = (
     strategies.none()
     | strategies.booleans()
@@ -189,6 +210,8 @@ _BODIES = strategies.dictionaries(
     ),
     _JSON,
     max_size=3,
+) | strategies.fixed_dictionaries(
+    {"inputs": strategies.lists(_TENSOR, min_size=1, max_size=1)}
 )
 
 

@@ -29,7 +29,7 @@ def train(name, strategy):
         data.DataConfig(data_dir=data_dir, validation_size=100),
         strategy=strategy,
     )
-    return plan.run(run).model.get_weights()
+    return plan.run().model.get_weights()
 
 one = train("/one", tf.distribute.get_strategy())
 two = train("/two", tf.distribute.MirroredStrategy(["cpu:0", "cpu:1"]))

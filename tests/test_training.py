@@ -60,7 +60,7 @@ def train_dim(tmp_path, tiny_mnist):
         )
         run = dataclasses.replace(run, **changes)
         plan = training.prepare(run, sizes, recipe, tiny_mnist)
-        return plan.run(run, callbacks)
+        return plan.run(callbacks)
 
     return train
 
@@ -106,7 +106,7 @@ OF_ABS = {
         abs_latent_units=3, abs_width=0.25, abs_samples=50, abs_steps=3
     ),
     "recipe": analysis_by_synthesis.AbsRecipe(
-        abs_epochs=2, abs_scale_images=256
+        abs_epochs=2, abs_scale_images=384
     ),
     "batch_size": 5,
 }
@@ -119,7 +119,7 @@ OF_ABS = {
         (OF_CLASSIFIER, "classifier", 12),
         (OF_MADRY, "classifier", 12),
         (OF_ABS, "autoencoders", 16),
-        (OF_ABS, "scales", 1),
+        (OF_ABS | {"checkpoint_every": 2}, "scales", 3),
     ],
     ids=lambda value: value["model"] if isinstance(value, dict) else None,
 )
@@ -131,6 +131,25 @@ def test_whatever_is_trained_goes_on_where_it_was_killed(
         train_dim("killed", callbacks=[KillAt(stage, step)], **settings)
     resumed = train_dim("killed", **settings)
     assert weights_equal(resumed.model, whole.model)
+
+
+def test_the_same_training_goes_on_in_the_same_process(
+    tiny_mnist, tmp_path, uninterrupted
+):
+    run = training.TrainConfig(
+        batch_size=50, xla=False, run_dir=str(tmp_path / "r"), log_every=1
+    )
+    plan = training.prepare(run, SMALL_DIM, RECIPE, tiny_mnist)
+    # Before there is any checkpoint but that of the beginning.
+    with pytest.raises(Kill):
+        plan.run([KillAt("denoiser", 3)])
+    assert weights_equal(plan.run().model, uninterrupted)
+
+
+def test_one_device_is_mirrored_by_none(train_dim, uninterrupted):
+    alone = train_dim("alone", strategy="mirrored")
+    assert alone.settings["replicas"] == 1
+    assert weights_equal(alone.model, uninterrupted)
 
 
 def test_the_seed_decides_the_weights(train_dim, uninterrupted):
@@ -188,7 +207,7 @@ def test_classifier_learns(tiny_mnist, tmp_path):
     )
     recipe = classifier.ClassifierRecipe(classifier_epochs=3)
     plan = training.prepare(run, cnn.CnnConfig(), recipe, tiny_mnist)
-    trained = plan.run(run)
+    trained = plan.run()
     examples = data.load(tiny_mnist, "test")
     assert metrics.accuracy(trained.model, examples) > 0.95
 
@@ -217,7 +236,7 @@ def test_another_recipe_in_the_same_folder_is_an_error(train_dim):
     train_dim("run")
     other = dataclasses.replace(RECIPE, own_class_weight=2.0)
     with pytest.raises(
-        ValueError, match="own_class_weight=9.0 there, 2.0 here"
+        ValueError, match="own_class_weight=1.0 there, 2.0 here"
     ):
         train_dim("run", recipe=other)
 

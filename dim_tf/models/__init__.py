@@ -119,7 +119,7 @@ def resolve(name: str, sizes: Any = None) -> Any:
 
     Args:
         name: a key of `MODELS`.
-        sizes: a `DimConfig` or `CnnConfig`; None: the defaults.
+        sizes: of the class that `entry` names; None: the defaults.
 
     Raises:
         ValueError: unknown name, or sizes of another kind of model.

@@ -45,7 +45,7 @@ class DimConfig:
         64, "Units of the denoiser's code.", minimum=1
     )
     denoiser_activation: str = config.setting(
-        "relu", "Activation of the denoiser's hidden layers.", choices=HIDDEN
+        "elu", "Activation of the denoiser's hidden layers.", choices=HIDDEN
     )
     denoiser_output: str = config.setting(
         "sigmoid", "Activation of the denoised image.", choices=OUTPUT

@@ -20,6 +20,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from google.protobuf import message
 from tensorflow.core.protobuf import saved_model_pb2
 
 from dim_tf import data
@@ -153,12 +154,7 @@ def export(
     versions = sorted(int(path.name) for path in _version_folders(folder))
     if versions:
         newest = folder / str(versions[-1])
-        made_from = newest / "assets.extra" / _CARD
-        if (
-            made_from.is_file()
-            and json.loads(made_from.read_text()) == card
-            and _signatures(newest) >= {"serving_default", "scores"}
-        ):
+        if _is_of(newest, card):
             return newest
     target = folder / str(versions[-1] + 1 if versions else 1)
     with _staged(target) as scratch:
@@ -174,6 +170,16 @@ def export(
 
 def _version_folders(folder: pathlib.Path) -> list[pathlib.Path]:
     return [path for path in folder.glob("[0-9]*") if path.name.isdigit()]
+
+
+def _is_of(version: pathlib.Path, card: Mapping[str, Any]) -> bool:
+    """Whether a SavedModel has a card and both signatures, and is no wreck."""
+    try:
+        made_from = (version / "assets.extra" / _CARD).read_text()
+        wanted = {"serving_default", "scores"}
+        return json.loads(made_from) == card and _signatures(version) >= wanted
+    except (OSError, ValueError, message.DecodeError):
+        return False
 
 
 def _signatures(version: pathlib.Path) -> set[str]:

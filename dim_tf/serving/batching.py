@@ -1,7 +1,8 @@
 """One model call for the requests that wait while the last one runs.
 
 Nobody waits for a batch to fill: a request that finds the model idle goes
-alone, and those that come meanwhile go together.
+alone, and those that come meanwhile go together. What fails together is tried
+one by one, so that nobody pays for the neighbors.
 """
 
 import asyncio
@@ -109,9 +110,12 @@ class Batcher:
             )
             answers = _split(outputs, counts)
         except Exception as error:  # whatever a model may raise or give
-            for request in batch:
-                if not request.answer.done():
-                    request.answer.set_exception(error)
+            if len(batch) > 1:
+                # Which of them it is about is seen when each goes alone.
+                for request in batch:
+                    await self._answer([request])
+            elif not batch[0].answer.done():
+                batch[0].answer.set_exception(error)
             return
         for request, found in zip(batch, answers, strict=True):
             if not request.answer.done():

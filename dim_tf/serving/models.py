@@ -3,6 +3,7 @@
 import asyncio
 import concurrent.futures
 import dataclasses
+import gc
 import logging
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -53,8 +54,9 @@ class Models:
         self.limits = limits
         self._observe = observe
         self._batchers: dict[Signature, Batcher] = {}
-        # TensorFlow spreads a call over the cores by itself.
-        self._executor = concurrent.futures.ThreadPoolExecutor(1, "predict")
+        # One for a model, which others need not wait for. TensorFlow spreads a
+        # call over the cores by itself.
+        self._executors: dict[str, concurrent.futures.ThreadPoolExecutor] = {}
 
     async def predict(
         self, signature: Signature, inputs: Mapping[str, np.ndarray]
@@ -66,12 +68,17 @@ class Models:
                 outputs that are no batch of as many rows.
         """
         if signature not in self._batchers:
+            name = signature.model
+            if name not in self._executors:
+                self._executors[name] = concurrent.futures.ThreadPoolExecutor(
+                    1, f"predict {name}"
+                )
             self._batchers[signature] = Batcher(
                 signature.predict,
-                self._executor,
+                self._executors[name],
                 max_rows=self.limits.rows,
                 max_waiting=self.limits.waiting,
-                observe=lambda rows: self._observe(signature.model, rows),
+                observe=lambda rows: self._observe(name, rows),
             )
         try:
             async with asyncio.timeout(self.limits.seconds):
@@ -89,6 +96,7 @@ class Models:
 
     async def refresh(self) -> None:
         """Looks for new versions once, in a thread of its own."""
+        before = self._numbers()
         try:
             await asyncio.to_thread(self.repository.refresh)
         except OSError:
@@ -100,3 +108,24 @@ class Models:
         }
         for signature in self._batchers.keys() - served:
             del self._batchers[signature]
+        for name in self._executors.keys() - set(self.repository.names):
+            self._executors.pop(name).shutdown(wait=False)
+        if before - self._numbers():
+            await asyncio.to_thread(_free)
+
+    def _numbers(self) -> set[tuple[str, int]]:
+        """Names and numbers of the versions that are served."""
+        return {
+            (name, self.repository.get(name).number)
+            for name in self.repository.names
+        }
+
+
+def _free() -> None:
+    """Finds what is gone among what was taken out of the search for garbage.
+
+    A model that was attacked is in a circle with what was compiled for it.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()

@@ -137,7 +137,7 @@ def _inputs(
 
 def _wanted(body: dict[str, Any], signature: Signature) -> list[str]:
     """Names of the outputs that were asked for; all if none was."""
-    if "outputs" not in body:
+    if not body.get("outputs"):
         return list(signature.outputs)
     names = [str(item.get("name")) for item in _objects(body, "outputs")]
     for name in names:

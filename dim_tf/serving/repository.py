@@ -78,9 +78,17 @@ class Signature:
     def predict(
         self, inputs: Mapping[str, np.ndarray]
     ) -> dict[str, np.ndarray]:
-        """Outputs `(batch, ...)` by name of inputs `(batch, ...)` by name."""
+        """Outputs `(batch, ...)` by name of inputs `(batch, ...)` by name.
+
+        Raises:
+            RequestError: 400, the model refuses their values.
+        """
         feeds = {name: tf.constant(value) for name, value in inputs.items()}
-        found = self._function(**feeds)
+        try:
+            found = self._function(**feeds)
+        except tf.errors.InvalidArgumentError as error:
+            reason = error.message.partition("\n")[0]
+            raise RequestError(400, f"the model refuses: {reason}") from error
         return {name: value.numpy() for name, value in sorted(found.items())}
 
 
@@ -124,7 +132,7 @@ class Version:
 
 def _files(folder: pathlib.Path) -> frozenset[tuple[str, int, int]]:
     """Names, sizes and times of what is below a folder."""
-    states = ((str(path), path.stat()) for path in folder.rglob("*"))
+    states = ((str(path), path.lstat()) for path in folder.rglob("*"))
     return frozenset(
         (path, state.st_size, state.st_mtime_ns) for path, state in states
     )
@@ -215,7 +223,10 @@ class Repository:
         with self._refreshing:
             on_disk = self._on_disk()
             for name, folders in on_disk.items():
-                self._load_newest(name, folders)
+                try:
+                    self._load_newest(name, folders)
+                except OSError:  # as of a file that is gone again
+                    _LOG.exception("cannot look at %s", name)
             for name in set(self._serving) - on_disk.keys():
                 del self._serving[name]
             for name in set(self._failed) - on_disk.keys():
@@ -279,11 +290,12 @@ class Repository:
             RequestError: 404, the model is not known.
         """
         found = []
-        if name in self._failed:
+        # Another thread may take either away.
+        if failed := self._failed.get(name):
             reason = "the SavedModel cannot be loaded"
-            found.append(Status(self._failed[name].number, "END", reason))
-        if name in self._serving:
-            found.append(Status(self._serving[name].number, "AVAILABLE"))
+            found.append(Status(failed.number, "END", reason))
+        if served := self._serving.get(name):
+            found.append(Status(served.number, "AVAILABLE"))
         if not found:
             raise RequestError(
                 404, f"Could not find any versions of model {name}"

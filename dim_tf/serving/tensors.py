@@ -1,5 +1,6 @@
 """From what a client wrote to arrays that a model takes."""
 
+import math
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -39,14 +40,18 @@ def from_flat(
     Raises:
         RequestError: 400, as `as_array`, or the numbers do not fill the shape.
     """
+    # Before anything is made of them: a client may write what it likes.
+    expected = tensor.shape[1:]
+    if len(shape) != len(tensor.shape) or tuple(shape[1:]) != expected:
+        got = tuple(shape) if len(shape) < 10 else f"{len(shape)} sizes"
+        raise _bad(tensor, f"shape {_shape((None, *expected))}", got)
+    if not 1 <= shape[0] <= max_rows:
+        raise _bad(tensor, f"1 to {max_rows} rows", shape[0])
     array = _numbers(value, tensor)
-    size = 1
-    for length in shape:
-        size *= length
-    if array.size != size or min(shape, default=0) < 0:
+    size = math.prod(shape)
+    if array.size != size:
         raise _bad(tensor, f"{size} values for shape {list(shape)}", array.size)
-    reshaped = array.reshape(tuple(shape))
-    return as_array(reshaped, tensor, max_rows)
+    return array.reshape(shape)
 
 
 def check_names(
@@ -71,11 +76,16 @@ def same_rows(arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def _numbers(value: Any, tensor: Tensor) -> np.ndarray:
-    try:
-        array = np.asarray(value)
-    except (ValueError, TypeError, OverflowError, RecursionError) as error:
-        reason = "lists of unequal lengths"
-        raise _bad(tensor, "a tensor of numbers", reason) from error
+    if not isinstance(value, np.ndarray):
+        # As objects, since an array of strings has room for the longest in
+        # the place of each.
+        leaves = np.array(value, object)
+        for kind in set(map(type, leaves.ravel().tolist())):
+            if kind not in (int, float, bool):
+                got = f"values of {kind.__name__}"
+                got = "lists of unequal lengths" if kind is list else got
+                raise _bad(tensor, "a tensor of numbers", got)
+    array = np.asarray(value)
     kinds = "iufb" if tensor.dtype.kind == "b" else "iuf"
     if array.dtype.kind not in kinds:
         raise _bad(tensor, "a tensor of numbers", f"values of {array.dtype}")

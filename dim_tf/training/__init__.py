@@ -41,7 +41,9 @@ class TrainConfig:
     seed: int = config.setting(
         0, "Of weights, order and noise.", minimum=0, maximum=2**31 - 1
     )
-    batch_size: int = config.setting(128, "Images per step.", minimum=1)
+    batch_size: int = config.setting(
+        128, "Images per step; for ABS, of each class.", minimum=1
+    )
     xla: bool = config.setting(
         True, "Compile the steps of dense models with XLA."
     )
@@ -118,18 +120,16 @@ class Training:
         model: what is trained.
         stages: how.
         strategy: on which devices.
-        run_path: folder of its settings, checkpoints and logs.
+        config: folder of its settings, checkpoints and logs, and so on.
     """
 
     settings: dict[str, Any]
     model: keras.Model
     stages: Sequence[loop.Stage]
     strategy: tf.distribute.Strategy
-    run_path: pathlib.Path
+    config: TrainConfig
 
-    def run(
-        self, run: TrainConfig, callbacks: Sequence[loop.Callback] = ()
-    ) -> Trained:
+    def run(self, callbacks: Sequence[loop.Callback] = ()) -> Trained:
         """Trains, or goes on where a killed run stopped.
 
         For the same weights from the same seed, call
@@ -139,15 +139,16 @@ class Training:
             ValueError: the run folder holds a training with other settings.
             FloatingPointError: the loss is not finite.
         """
-        _claim(self.run_path, self.settings)
+        folder = self.config.run_path
+        _claim(folder, self.settings)
         seconds = loop.run(
             self.stages,
-            self.run_path / _CHECKPOINTS,
+            folder / _CHECKPOINTS,
             callbacks=callbacks,
             strategy=self.strategy,
-            xla=run.xla,
-            log_every=run.log_every,
-            checkpoint_every=run.checkpoint_every,
+            xla=self.config.xla,
+            log_every=self.config.log_every,
+            checkpoint_every=self.config.checkpoint_every,
         )
         return Trained(self.model, self.settings, seconds)
 
@@ -158,14 +159,20 @@ class Training:
             FileNotFoundError: a stage has no checkpoint.
             ValueError: the run is not finished.
         """
-        seconds = loop.restore(self.stages, self.run_path / _CHECKPOINTS)
+        folder = self.config.run_path / _CHECKPOINTS
+        seconds = loop.restore(self.stages, folder)
         return Trained(self.model, self.settings, seconds)
 
 
 def make_strategy(name: str) -> tf.distribute.Strategy:
-    """The distribution strategy of a name in `STRATEGIES`."""
+    """The distribution strategy of a name in `STRATEGIES`.
+
+    On one device that is the default one, which XLA can compile.
+    """
     if name == "mirrored":
-        return tf.distribute.MirroredStrategy()
+        mirrored = tf.distribute.MirroredStrategy()
+        if mirrored.num_replicas_in_sync > 1:
+            return mirrored
     return tf.distribute.get_strategy()
 
 
@@ -221,13 +228,14 @@ def prepare(
     for stage in stages:
         most = len(stage.examples)
         if stage.batch_size > most or stage.batch_size % replicas:
+            given = stage.batch_size == run.batch_size
             raise ValueError(
                 f"a step of the stage {stage.name!r} must be of at most the "
                 f"{most} images it has, and of a multiple of the {replicas} "
-                f"devices, got {stage.batch_size}; change --batch_size, or "
-                "train on more images"
+                f"devices, got {stage.batch_size}; "
+                f"{'change --batch_size, or ' * given}train on more images"
             )
-    return Training(settings, model, stages, strategy, run.run_path)
+    return Training(settings, model, stages, strategy, run)
 
 
 def read_settings(run_path: pathlib.Path) -> dict[str, Any]:
@@ -243,8 +251,10 @@ def read_settings(run_path: pathlib.Path) -> dict[str, Any]:
     try:
         settings = json.loads(path.read_text())
         flatten(settings)
+        for name in ("model", "seed", "dataset", "sizes", "recipe"):
+            settings[name]
         return settings
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, KeyError) as error:
         raise ValueError(
             f"{path} is damaged ({error}); delete {run_path} and train again"
         ) from error

@@ -75,7 +75,10 @@ def stages(
         del noisy
         grown = tf.minimum(tf.cast(numbers, tf.float32) / warmup, 1.0)
         epsilons = recipe.adversarial_epsilon * grown
-        return perturb(model, recipe, clean, labels, epsilons, numbers), labels
+        found = perturb(
+            model, recipe, clean, labels, epsilons, numbers, seed[1]
+        )
+        return found, labels
 
     def loss(adversarial, labels):
         return cross_entropy(
@@ -98,7 +101,7 @@ def stages(
     ]
 
 
-def perturb(model, recipe, images, labels, epsilons, numbers):
+def perturb(model, recipe, images, labels, epsilons, numbers, seed=0):
     """Where PGD ends, from a random start, within an epsilon of each image.
 
     Args:
@@ -107,7 +110,8 @@ def perturb(model, recipe, images, labels, epsilons, numbers):
         images: float32 `(batch, height, width, channels)` in [0, 1].
         labels: int64 `(batch,)`.
         epsilons: float32 `(batch,)`.
-        numbers: int64 `(batch,)`, seeds.
+        numbers: int64 `(batch,)`, of which each has its own start.
+        seed: of all starts.
 
     Returns:
         float32 like the images.
@@ -118,11 +122,11 @@ def perturb(model, recipe, images, labels, epsilons, numbers):
         rel_stepsize=recipe.adversarial_stepsize,
         loss=recipe.adversarial_loss,
     )
-    seeds = tf.cast(numbers, tf.int32)
+    numbers = tf.cast(numbers, tf.int32)
     problem = Problem(
         images=tf.reshape(images, (-1, math.prod(shape))),
         classes=labels,
-        seeds=tf.stack([seeds, tf.zeros_like(seeds)], 1),
+        seeds=tf.stack([numbers, tf.fill(tf.shape(numbers), seed)], 1),
         targeted=False,
         model=lambda inputs: model(inputs, training=False)["scores"],
         shape=shape,

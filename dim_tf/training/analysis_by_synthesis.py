@@ -28,19 +28,19 @@ class AbsRecipe:
     """How the autoencoders and the scales of the binary variant are trained."""
 
     abs_epochs: int = config.setting(
-        40, "Passes over the training images.", minimum=1
+        60, "Passes over the training images.", minimum=1
     )
     abs_learning_rate: float = config.setting(
         2e-3, "Adam's, at the start; falls to 0 along a cosine.", minimum=0
     )
     abs_training_divergence_weight: float = config.setting(
-        1.0,
+        0.25,
         "Of the latents' divergence from the prior, beside the squared error: "
         "in training, where less gives sharper decoders.",
         minimum=0,
     )
     abs_scale_images: int = config.setting(
-        2_560,
+        5_120,
         "Training images that the binary scales are fitted to.",
         minimum=_SCALE_BATCH_SIZE,
     )
@@ -171,7 +171,9 @@ def _amortized(encode, search, validation) -> dict[str, float]:
     found = np.concatenate(bounds)
     labels = validation.labels[: len(found)]
     return {
-        "validation/loss": float(found[np.arange(len(found)), labels].mean()),
+        "validation/own_class_bound": float(
+            found[np.arange(len(found)), labels].mean()
+        ),
         "validation/encoder_accuracy": float(
             (found.argmin(1) == labels).mean()
         ),

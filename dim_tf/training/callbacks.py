@@ -38,30 +38,33 @@ class Progress(Callback):
         )
         self._task = rich.progress.TaskID(0)
         self._loss = float("nan")
+        self._accuracy = ""
         self._started = 0.0, 0
 
     def on_stage_begin(self, stage: Stage, step: int) -> None:
         self._bar.start()
         self._started = time.monotonic(), step
+        self._accuracy = ""
         self._task = self._bar.add_task(
             stage.name, total=stage.steps, completed=step, note=""
         )
 
     def on_log(self, stage, step, scalars) -> None:
         self._loss = scalars["loss"]
-        note = f"loss {self._loss:.3f}"
+        note = f"loss {self._loss:.3f}{self._accuracy}"
         self._bar.update(self._task, completed=step, note=note)
 
     def on_epoch_end(self, stage, step, scalars) -> None:
+        accuracy = scalars.get("validation/accuracy")
+        if accuracy is not None:
+            self._accuracy = f", validation {accuracy:.2%}"
         if self._console.is_terminal:
             return
         started, first_step = self._started
         pace = (time.monotonic() - started) / (step - first_step)
-        accuracy = scalars.get("validation/accuracy")
-        note = "" if accuracy is None else f", validation {accuracy:.2%}"
         self._console.print(
-            f"{stage.name}: step {step}/{stage.steps}, loss "
-            f"{self._loss:.3f}{note}, {pace * (stage.steps - step):.0f} s left"
+            f"{stage.name}: step {step}/{stage.steps}, loss {self._loss:.3f}"
+            f"{self._accuracy}, {pace * (stage.steps - step):.0f} s left"
         )
 
     def on_end(self) -> None:
@@ -128,7 +131,8 @@ def write_embeddings(
     settings = projector.ProjectorConfig()
     for index in range(latents.shape[1]):
         embedding = settings.embeddings.add()
-        embedding.tensor_name = f"internal model {index}"
+        one = latents.shape[1] == 1  # which all internal models share
+        embedding.tensor_name = "encoder" if one else f"internal model {index}"
         embedding.tensor_path = f"latents_{index}.tsv"
         embedding.metadata_path = "labels.tsv"
         embedding.sprite.image_path = "sprite.png"

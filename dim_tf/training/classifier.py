@@ -16,13 +16,13 @@ class ClassifierRecipe:
     """How a plain classifier is trained."""
 
     classifier_epochs: int = config.setting(
-        10, "Passes over the training images.", minimum=1
+        15, "Passes over the training images.", minimum=1
     )
     classifier_learning_rate: float = config.setting(
         1e-3, "Adam's, at the start; falls to 0 along a cosine.", minimum=0
     )
     classifier_noise: str = config.setting(
-        "", "Noise on the images, such as gaussian:0..0.1; empty: none."
+        "gaussian:0..0.05", "Noise on the images; empty: none."
     )
 
     def __post_init__(self):

@@ -27,28 +27,31 @@ class DimRecipe:
     """How the denoiser and the internal models are trained."""
 
     denoiser_noise: str = config.setting(
-        "gaussian:0..1", f"Noise on the denoiser's inputs. {_NOISE_HELP}"
+        "gaussian:0..0.7,salt_and_pepper:0..0.4",
+        f"Noise on the denoiser's inputs. {_NOISE_HELP}",
     )
     denoiser_epochs: int = config.setting(
-        8, "Passes over the training images for the denoiser.", minimum=1
+        28, "Passes over the training images for the denoiser.", minimum=1
     )
     denoiser_learning_rate: float = config.setting(
-        1e-3, "Adam's, at the start; falls to 0 along a cosine.", minimum=0
+        2e-3, "Adam's, at the start; falls to 0 along a cosine.", minimum=0
     )
     internal_noise: str = config.setting(
         "gaussian:0..0.5",
         f"Noise on the internal models' inputs. {_NOISE_HELP}",
     )
     internal_epochs: int = config.setting(
-        8, "Passes over the training images for the internal models.", minimum=1
+        30,
+        "Passes over the training images for the internal models.",
+        minimum=1,
     )
     internal_learning_rate: float = config.setting(
-        1e-3, "Adam's, at the start; falls to 0 along a cosine.", minimum=0
+        2e-3, "Adam's, at the start; falls to 0 along a cosine.", minimum=0
     )
     own_class_weight: float = config.setting(
-        9.0,
-        "Weight of an autoencoder's own class in its loss; 1 is equation (2). "
-        "Each meets nine times as many images that it must answer with black.",
+        1.0,
+        "Weight of an autoencoder's own class in its loss; 1 is equation (2), "
+        "and 9 makes up for the nine times as many images of other classes.",
         minimum=0,
     )
 

@@ -172,12 +172,11 @@ class _Run:
     def __init__(self, stage, checkpoint_dir, strategy, xla):
         self.stage = stage
         self.strategy = strategy
+        self.schedule = keras.optimizers.schedules.CosineDecay(
+            stage.learning_rate, stage.steps
+        )
         with strategy.scope():
-            self.optimizer = keras.optimizers.Adam(
-                keras.optimizers.schedules.CosineDecay(
-                    stage.learning_rate, stage.steps
-                )
-            )
+            self.optimizer = keras.optimizers.Adam(self.schedule)
             self.optimizer.build(stage.model.trainable_variables)
         self.step = tf.Variable(0, dtype=tf.int64)
         self.seconds = tf.Variable(0.0, dtype=tf.float64)
@@ -213,6 +212,9 @@ class _Run:
     def train(self, callbacks, log_every, checkpoint_every):
         stage = self.stage
         first_step = self.restore()
+        if not self.manager.latest_checkpoint:
+            # For who trains the same model again in this process.
+            self.manager.save(checkpoint_number=0)
         for callback in callbacks:
             callback.on_stage_begin(stage, first_step)
         batches = self.strategy.experimental_distribute_dataset(
@@ -247,7 +249,8 @@ class _Run:
             )
         scalars = {
             "loss": loss,
-            "learning_rate": float(self.optimizer.learning_rate),
+            # That of the step, and not of the next one.
+            "learning_rate": float(self.schedule(step - 1)),
         }
         for callback in callbacks:
             callback.on_log(self.stage, step, scalars)

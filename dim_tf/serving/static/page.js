@@ -62,6 +62,8 @@ let waiting = 0;
 
 function clearPad() {
   clearTimeout(waiting);
+  newest();
+  state.image = null;
   pen.fillStyle = "#000";
   pen.fillRect(0, 0, pad.width, pad.height);
 }
@@ -169,6 +171,7 @@ async function offerSamples() {
 // --- 2. look ----------------------------------------------------------------
 
 async function show(image, label) {
+  if (!state.served.length) return;
   const isNewest = newest();
   state.image = image;
   $("frames").hidden = true;
@@ -251,13 +254,16 @@ async function attack(event) {
     for (const model of state.served) {
       found[model] = await call("/demo/attack", { ...body, model });
     }
-    if (ask !== state.ask) return;
+    if (ask !== state.ask) {
+      say($("outcome"), "");
+      return;
+    }
     state.found = found;
     say($("outcome"), Object.entries(found).map(
       ([model, result]) => verdict(model, result, body.label)).join(" "));
     showTargets(body.label);
   } catch (error) {
-    say($("outcome"), error.message, true);
+    say($("outcome"), ask === state.ask ? error.message : "", true);
   } finally {
     $("run").disabled = false;
   }
