@@ -5,10 +5,14 @@ import pathlib
 import numpy as np
 import PIL.Image
 import PIL.ImageOps
+from scipy import ndimage
 
 _SIDE = 28
 _DIGIT_SIDE = 20  # MNIST digits fill a 20x20 box, centered by mass in 28x28
-_INK = 0.2  # brighter than this, on black, is part of the digit
+_INK = 0.2  # brightness, on black, that a digit has somewhere
+_EDGE = 0.35  # of that of its ink, where a digit ends
+_SPECK = 0.02  # of the largest part of a digit, what is but dust
+_LARGEST = 512  # side, in pixels, that a digit is looked for in
 _UNREADABLE = (OSError, ValueError, SyntaxError)
 
 
@@ -17,8 +21,9 @@ def read(path: str | pathlib.Path) -> np.ndarray:
 
     Colors become grey, transparency becomes white, and dark ink on bright
     paper is inverted to a bright digit on black. Images of exactly 28x28 pixels
-    are then taken as they are; any other size is cropped to the ink, scaled to
-    a longest side of 20 pixels and centered by mass, as MNIST was.
+    are then taken as they are; of any other size, shading of the paper is taken
+    off, and what is left is cropped to the ink, scaled to a longest side of 20
+    pixels and centered by mass, as MNIST was.
 
     Args:
         path: an image file, or an NPY file with one image `(h, w)` or
@@ -60,21 +65,48 @@ def normalize(image: np.ndarray, name: str = "image") -> np.ndarray:
     # Whatever differs more from the paper is the ink, on grey paper too.
     if background - image.min() > image.max() - background:
         image, background = 1.0 - image, 1.0 - background
-    contrast = image.max() - background
-    if contrast < _INK:
+    as_it_is = image.shape == (_SIDE, _SIDE)
+    ink = image - background
+    if not as_it_is:
+        ink = _without_paper(_scaled(image, min(_LARGEST, max(image.shape))))
+    if ink.max() < _INK:
         raise ValueError(f"{name} is blank: there is no digit on it")
-    if image.shape == (_SIDE, _SIDE):
+    if as_it_is:
         return image
-    ink = np.clip((image - background) / contrast, 0.0, 1.0)
-    rows, columns = (np.flatnonzero((ink > _INK).any(axis=k)) for k in (1, 0))
+    dark = ink > _EDGE * ink.max()
+    digit = _without_specks(dark)
+    # Nine tenths of it, since a speck or the paper's grain may be the darkest.
+    ink = np.clip(ink / np.quantile(ink[digit], 0.9), 0.0, 1.0)
+    ink[dark & ~digit] = 0.0
+    rows, columns = (np.flatnonzero(digit.any(axis=k)) for k in (1, 0))
     ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return _centered(_scaled(ink))
+    return _centered(_scaled(ink, _DIGIT_SIDE))
 
 
-def _scaled(ink: np.ndarray) -> np.ndarray:
-    scale = _DIGIT_SIDE / max(ink.shape)
-    height, width = (max(1, round(side * scale)) for side in ink.shape)
-    picture = PIL.Image.fromarray(ink).resize(
+def _without_paper(image: np.ndarray) -> np.ndarray:
+    """How much brighter than the paper around it everything is.
+
+    Light falls on paper from a side, and shadows on it. What is bright and
+    narrower than a quarter of the image is none of it.
+    """
+    smooth = ndimage.uniform_filter(image, max(image.shape) // 100 + 1)
+    quarter = max(image.shape) // 4 + 1
+    return image - ndimage.grey_opening(smooth, (quarter, quarter))
+
+
+def _without_specks(ink: np.ndarray) -> np.ndarray:
+    """Which ink is of parts that are not tiny beside the largest: bool."""
+    parts, count = ndimage.label(ink, np.ones((3, 3)))
+    sizes = np.bincount(parts.ravel(), minlength=count + 1)
+    sizes[0] = 0
+    return (sizes > _SPECK * sizes.max())[parts]
+
+
+def _scaled(ink: np.ndarray, side: int) -> np.ndarray:
+    """With another longest side."""
+    scale = side / max(ink.shape)
+    height, width = (max(1, round(old * scale)) for old in ink.shape)
+    picture = PIL.Image.fromarray(ink.astype(np.float32)).resize(
         (width, height), PIL.Image.Resampling.BOX
     )
     return np.clip(np.asarray(picture, dtype=np.float32), 0.0, 1.0)

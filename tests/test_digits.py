@@ -52,6 +52,26 @@ def test_dark_ink_on_grey_paper(paper, generator):
     check_centered_bar(digits.normalize(image.astype(np.float32)))
 
 
+@pytest.mark.parametrize("scale", [1, 12])
+def test_a_photograph_may_have_shadows_and_specks(scale, generator):
+    ink = np.kron(stroke() > 0, np.ones((scale, scale), bool))
+    y, x = np.mgrid[: 1 : ink.shape[0] * 1j, : 1 : ink.shape[1] * 1j]
+    light = 0.85 - 0.25 * x - 0.1 * y
+    # A corner in the shade of a hand, with a soft edge.
+    light -= 0.2 / (1 + np.exp(-20 * (x + y - 1.5)))
+    image = np.where(ink, 0.15, light)
+    image[-3 * scale, 2 * scale] = 0.1
+    image += generator.uniform(-0.02, 0.02, image.shape)
+    check_centered_bar(digits.normalize(image.astype(np.float32)))
+
+
+def test_shaded_paper_without_a_digit_is_blank():
+    y, x = np.mgrid[:1:60j, :1:80j]
+    paper = (0.9 - 0.4 * x - 0.1 * y).astype(np.float32)
+    with pytest.raises(ValueError, match="is blank"):
+        digits.normalize(paper)
+
+
 def test_photographs_are_turned_upright(tmp_path):
     upright = PIL.Image.fromarray((255 * (1 - stroke())).astype(np.uint8))
     sideways = upright.transpose(PIL.Image.Transpose.ROTATE_90)
