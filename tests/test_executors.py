@@ -207,7 +207,7 @@ def test_a_cluster_that_is_not_there_is_said_at_once(folder):
             executors.Resources(address),
         )
         with pytest.raises(
-            ConnectionError, match=f"no Ray cluster at {address}"
+            ConnectionError, match=f"no Ray cluster answers at {address}"
         ):
             next(reports)
 

@@ -1,8 +1,8 @@
 """Bad input to the commands ends in one line, and leaves nothing behind."""
 
-import forks
 import pytest
 from test_commands import error_of
+from test_commands import run
 
 
 @pytest.mark.parametrize(
@@ -42,5 +42,5 @@ def test_bad_input_is_one_line(arguments, message, tmp_path):
     command, *rest = arguments
     if command == "train":
         rest.append(f"--run_dir={tmp_path}/run")
-    assert message in error_of(forks.run(command, *rest))
+    assert message in error_of(run(command, *rest))
     assert not (tmp_path / "run").exists()

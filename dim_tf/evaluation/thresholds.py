@@ -37,8 +37,9 @@ def parse(text: str) -> dict[str, float]:
         try:
             found[norm] = float(part) / float(of or 1)
         except (ValueError, ZeroDivisionError):
-            raise _unknown(pair) from None
-    return merged(found)
+            found[norm] = math.nan
+        _check(norm, found[norm], pair)
+    return PAPER | found
 
 
 def merged(some: Mapping[str, float]) -> dict[str, float]:
@@ -49,20 +50,19 @@ def merged(some: Mapping[str, float]) -> dict[str, float]:
             finite, or more than white is from black in Linf.
     """
     for norm, value in some.items():
-        if norm not in PAPER or not 0 < value < math.inf:
-            raise _unknown(f"{norm}:{value:g}")
-        if norm == "linf" and value > 1:
-            raise ValueError(
-                f"a threshold of {norm}:{value:g} is beyond every image: "
-                "distances are of pixels from 0 to 1, whatever a model takes; "
-                "8 of 255 is linf:8/255"
-            )
+        _check(norm, value, f"{norm}:{value:g}")
     return PAPER | {norm: float(value) for norm, value in some.items()}
 
 
-def _unknown(pair: str) -> ValueError:
-    return ValueError(
-        "thresholds must be written norm:distance, such as "
-        f"linf:8/255,l2:0.5, of the norms {', '.join(PAPER)} and positive "
-        f"distances, got {pair!r}"
-    )
+def _check(norm: str, value: float, said: str) -> None:
+    if norm not in PAPER or not 0 < value < math.inf:
+        raise ValueError(
+            "thresholds must be written norm:distance, such as "
+            f"linf:8/255,l2:0.5, of the norms {', '.join(PAPER)} and positive "
+            f"distances, got {said!r}"
+        )
+    if norm == "linf" and value > 1:
+        raise ValueError(
+            f"a threshold of {said} is beyond every image: distances are of "
+            "pixels from 0 to 1, whatever a model takes; 8 of 255 is linf:8/255"
+        )
