@@ -142,8 +142,7 @@ def attack_rows(
         {
             "weights_digest": card["weights_digest"],
             "dataset": dataset.dataset,
-            "versions": circumstances.versions(),
-            "hardware": circumstances.hardware(),
+            **circumstances.here(),
         },
         jit_compile=targets.jit_compile(settings.xla, model),
         seconds_limit=settings.seconds_limit,

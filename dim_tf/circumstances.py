@@ -5,11 +5,17 @@ import importlib.metadata
 import os
 import pathlib
 import platform
+from typing import Any
 
 import foolbox
 import keras
 import numpy as np
 import tensorflow as tf
+
+
+def here() -> dict[str, Any]:
+    """`versions` and `hardware`, by these names."""
+    return {"versions": versions(), "hardware": hardware()}
 
 
 def versions() -> dict[str, str]:

@@ -141,7 +141,6 @@ def make_card(
             name, model, some
         ),
         "training_seconds": round(trained.seconds, 1),
-        "hardware": circumstances.hardware(),
         "settings": {**trained.settings, "sizes": dataclasses.asdict(sizes)},
-        "versions": circumstances.versions(),
+        **circumstances.here(),
     }

@@ -10,7 +10,6 @@ model and images that are in memory.
 """
 
 import contextlib
-import hashlib
 import operator
 import pathlib
 import tempfile
@@ -40,6 +39,7 @@ from dim_tf.evaluation.campaign import Campaign
 from dim_tf.evaluation.results import read
 from dim_tf.evaluation.thresholds import merged
 from dim_tf.models import foreign
+from dim_tf.models import saving
 from dim_tf.models.wrapping import Reading
 from dim_tf.reporting.robustness import Robustness
 
@@ -132,7 +132,7 @@ def measure(
         preset=preset,
         attacks=list(_suited(specs, target.load(), named)),
         num_examples=len(order),
-        dataset=_digest(pixels, classes),
+        dataset=saving.digest_of([pixels, classes]),
         limits=merged(thresholds or {}),
         seed=operator.index(seed),
         probes=probes,
@@ -168,14 +168,6 @@ def _suited(
                 raise
         else:
             yield spec
-
-
-def _digest(*arrays: np.ndarray) -> str:
-    total = hashlib.sha256()
-    for array in arrays:
-        total.update(f"{array.dtype.str}{array.shape}".encode())
-        total.update(np.ascontiguousarray(array).tobytes())
-    return total.hexdigest()
 
 
 @contextlib.contextmanager

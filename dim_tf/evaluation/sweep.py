@@ -59,10 +59,7 @@ def run_shard(
         columns,
         shard.cell.fingerprint,
         examples.images.shape[1:],
-        {
-            "versions": circumstances.versions(),
-            "hardware": circumstances.hardware(),
-        },
+        circumstances.here(),
     )
     return tuple(filter(None, columns["message"]))
 

@@ -13,6 +13,7 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
@@ -40,10 +41,15 @@ _WEIGHTS = "model.keras"
 
 
 def digest(model: keras.Model) -> str:
-    """SHA-256 of a model's weights: types, shapes and values, in order."""
+    """SHA-256 of a model's weights."""
+    return digest_of(map(keras.ops.convert_to_numpy, model.weights))
+
+
+def digest_of(arrays: Iterable[np.ndarray]) -> str:
+    """SHA-256 of arrays: types, shapes and values, in order."""
     total = hashlib.sha256()
-    for weight in model.weights:
-        value = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
+    for array in arrays:
+        value = np.ascontiguousarray(array)
         total.update(f"{value.dtype.str}{value.shape}".encode())
         total.update(value.tobytes())
     return total.hexdigest()
