@@ -12,6 +12,8 @@ import tensorflow as tf
 from dim_tf import data
 
 NUM_EXAMPLES = 10
+# Of a picture of stages: one of more would be too high for a PNG's drawing.
+MOST_ROWS = 300
 
 
 def rows(*images, gap: int = 2) -> np.ndarray:
@@ -76,7 +78,7 @@ def draw_stages(
 
     Args:
         path: the PNG file to write.
-        images: float32 `(n, 28, 28, 1)`.
+        images: float32 `(n, 28, 28, 1)`, at most `MOST_ROWS`.
         names: of the images.
         outputs: `denoised`, `reconstructions` and `scores` of the images.
     """

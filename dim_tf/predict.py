@@ -52,6 +52,11 @@ def main(argv: list[str]) -> None:
         for index in range(len(images))
     ]
     images = np.concatenate([images for _, images in files])
+    if settings.picture and len(images) > pictures.MOST_ROWS:
+        raise ValueError(
+            f"--picture draws at most {pictures.MOST_ROWS} images, got "
+            f"{len(images)}; name fewer, or leave it out"
+        )
     outputs = model.predict(images, batch_size=100, verbose=0)
     for name, scores in zip(names, outputs["scores"], strict=True):
         first, second = np.argsort(-scores)[:2]

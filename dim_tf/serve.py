@@ -9,6 +9,7 @@ curl localhost:8501/v1/models/dim/metadata
 import dataclasses
 import gc
 import pathlib
+import socket
 
 import rich.console
 import uvicorn
@@ -79,16 +80,27 @@ def main(argv: list[str]) -> None:
         waiting=settings.max_waiting,
         seconds=settings.request_seconds,
     )
-    rich.console.Console(stderr=True).print(
-        f"serving {', '.join(repository.names)} at "
-        f"http://{settings.host}:{settings.port}"
-    )
-    uvicorn.run(
-        app.make(repository, limits, settings.poll_seconds),
-        host=settings.host,
-        port=settings.port,
-        log_level="warning",
-    )
+    made = app.make(repository, limits, settings.poll_seconds)
+    server = uvicorn.Server(uvicorn.Config(made, log_level="warning"))
+    with _listening(settings.host, settings.port) as listener:
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        rich.console.Console(stderr=True).print(
+            f"serving {', '.join(repository.names)} at "
+            f"http://{host}:{settings.port}"
+        )
+        server.run(sockets=[listener])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket that clients can connect to from now on."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2_048)
+    except OSError as error:
+        raise ValueError(
+            f"cannot listen at --host={host} --port={port}: {error}; is "
+            "another service there?"
+        ) from error
 
 
 if __name__ == "__main__":
