@@ -191,9 +191,10 @@ def on_ray(
     except ray.exceptions.RayTaskError as error:
         raise error.cause from error
     except ray.exceptions.RayError as error:
+        reason = str(error).partition("\n")[0]
         raise ConnectionError(
-            f"the workers are gone ({str(error).splitlines()[0]}); the same "
-            "command goes on where they were"
+            f"the workers are gone ({reason}); the same command goes on where "
+            "they were"
         ) from error
     finally:
         ray.shutdown()

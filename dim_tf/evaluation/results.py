@@ -282,7 +282,7 @@ def _opened(function, path):
         # The file may be well, and the disk not.
         if getattr(error, "errno", None):
             raise
-        reason = str(error).splitlines()[0]
+        reason = str(error).partition("\n")[0]
         raise ValueError(
             f"{path} is damaged ({reason}); delete it, and `python -m "
             "dim_tf.evaluate` with the settings of before makes it again"

@@ -65,12 +65,9 @@ def find(name_or_path: str, reading: Reading = wrapping.PLAIN) -> Target:
         raise FileNotFoundError(f"there is no {path}, of {name_or_path!r}")
     if not named and path.exists() and not (path / "card.json").is_file():
         name = name.strip() if renamed else foreign.name_of(path)
-        if not _is_free(name):
-            raise ValueError(
-                f"{path} has no card.json, and {name!r} is the name of a model "
-                "of this project, or none of a folder; give it another by "
-                "name=path, or its records would be taken for that model's"
-            )
+        _check_free(
+            name, f"{path} has no card.json; give it another by name=path"
+        )
         if path.is_file() and reading.signature != wrapping.PLAIN.signature:
             raise ValueError(
                 f"--signature={reading.signature} is for SavedModels, and "
@@ -98,9 +95,13 @@ def find(name_or_path: str, reading: Reading = wrapping.PLAIN) -> Target:
     )
 
 
-def _is_free(name: str) -> bool:
-    """Whether a model of others may have a name, which is a folder's, too."""
-    return name not in (*models.MODELS, "", ".", "..") and "/" not in name
+def _check_free(name: str, advice: str) -> None:
+    """Looks whether a model of others may be called so, and its folder, too."""
+    if name in (*models.MODELS, "", ".", "..") or "/" in name:
+        raise ValueError(
+            f"{name!r} is the name of a model of this project, or none of a "
+            f"folder; {advice}, or the records would be taken for that model's"
+        )
 
 
 def of_model(
@@ -121,12 +122,7 @@ def of_model(
         ValueError: as `wrapping.wrap`, or a name of a model of this project,
             or none of a folder.
     """
-    if not _is_free(name):
-        raise ValueError(
-            f"{name!r} is the name of a model of this project, or none of a "
-            "folder; choose another, or the records would be taken for that "
-            "model's"
-        )
+    _check_free(name, "choose another")
     # A model that was never called does not know, and a function never does.
     taken = getattr(model, "input_shape", None)
     if isinstance(taken, tuple) and None not in taken[1:]:

@@ -62,7 +62,7 @@ def _read(path, signature):
     try:
         model = keras.models.load_model(path, compile=False)
     except (ValueError, OSError, TypeError, KeyError) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).partition("\n")[0]
         raise ValueError(
             f"{path} is no Keras model: {reason}. If it is, with code of your "
             "own in it, export it as a SavedModel: model.export(folder)"

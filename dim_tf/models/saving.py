@@ -119,9 +119,10 @@ def read_weights(folder: pathlib.Path) -> keras.Model:
     try:
         model = keras.models.load_model(path, compile=False)
     except _DAMAGE as error:
+        reason = str(error).partition("\n")[0]
         raise ValueError(
-            f"{path} is damaged ({str(error).splitlines()[0]}); train the "
-            "model again or restore it with git"
+            f"{path} is damaged ({reason}); train the model again or restore "
+            "it with git"
         ) from error
     check_digest(model, folder)
     return model
