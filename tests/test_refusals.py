@@ -1,8 +1,18 @@
 """Bad input to the commands ends in one line, and leaves nothing behind."""
 
+import socket
+
+import forked
+import numpy as np
 import pytest
 from test_commands import error_of
-from test_commands import run
+
+
+@pytest.fixture(scope="module")
+def run():
+    """Function that runs a command; returns the finished process."""
+    with forked.commands() as run:
+        yield run
 
 
 @pytest.mark.parametrize(
@@ -38,9 +48,30 @@ from test_commands import run
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else "",
 )
-def test_bad_input_is_one_line(arguments, message, tmp_path):
+def test_bad_input_is_one_line(run, arguments, message, tmp_path):
     command, *rest = arguments
     if command == "train":
         rest.append(f"--run_dir={tmp_path}/run")
     assert message in error_of(run(command, *rest))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_port_that_is_taken_is_said_before_an_address(run, exported):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = run(
+            "serve", f"--model_base_path={exported[0]}", f"--port={port}"
+        )
+    assert f"cannot listen at --host=127.0.0.1 --port={port}" in error_of(
+        process
+    )
+
+
+def test_a_picture_of_too_many_images_is_refused_before_predictions(
+    run, tmp_path
+):
+    path = tmp_path / "digits.npy"
+    np.save(path, np.load(forked.ROOT / "examples" / "digits.npy")[[0] * 301])
+    process = run("predict", f"--picture={tmp_path}/out.png", path)
+    assert "at most 300 images, got 301" in error_of(process)
+    assert not process.stdout
