@@ -24,6 +24,7 @@ many, with what it does to the server's memory.
 import dataclasses
 import pathlib
 
+import keras
 import numpy as np
 import rich.console
 import rich.table
@@ -51,7 +52,7 @@ from dim_tf.reporting import cards
 
 # What can be timed, and the settings that it depends on.
 _SUBJECTS = {
-    "attacks": "model num_examples only xla seconds_limit output",
+    "attacks": "model num_examples only xla seconds_limit score_factor output",
     "stack": "batch_size rounds",
     "inference": "model rounds",
     "overhead": "model num_examples xla",
@@ -82,6 +83,11 @@ class BenchmarkConfig:
     )
     seconds_limit: float = config.setting(
         5.0, "Rounds of an attack end once both took this long.", minimum=0
+    )
+    score_factor: float = config.setting(
+        1.0,
+        "Multiplies the scores, which changes no decision of the model.",
+        minimum=1e-6,
     )
     output: str = config.setting(
         "", "JSON file of rows; empty: results/benchmark/<model>.json."
@@ -135,6 +141,10 @@ def attack_rows(
         raise ValueError(f"--output={output} is a folder; name a JSON file")
     examples = data.load(dataset, "test").take(slice(settings.num_examples))
     model = models.load_outputs(folder)
+    factor = settings.score_factor
+    if factor != 1:
+        scores = keras.layers.Rescaling(factor)(model.output["scores"])
+        model = keras.Model(model.input, {"scores": scores})
     return files.fill(
         output,
         settings.attack_names,
@@ -142,8 +152,9 @@ def attack_rows(
         {
             "weights_digest": card["weights_digest"],
             "dataset": dataset.dataset,
-            **circumstances.here(),
+            "score_factor": factor,
         },
+        circumstances.here(),
         jit_compile=targets.jit_compile(settings.xla, model),
         seconds_limit=settings.seconds_limit,
     )
@@ -211,12 +222,19 @@ def _load_texts(load: service.Load, relative: float) -> tuple[str, ...]:
 
 
 def _print_seconds(seconds: dict[str, np.ndarray]) -> None:
-    table = rich.table.Table("what", "median ms", "relative to the first")
-    first = next(iter(seconds.values()))
+    table = rich.table.Table(
+        *("what", "median ms", "relative to the first", "to the row above")
+    )
+    first = above = next(iter(seconds.values()))
     for name, values in seconds.items():
         # The median of ratios within a round: a slow moment cancels out.
-        ratio = float(np.median(values / first))
-        table.add_row(name, f"{np.median(values) * 1e3:.2f}", f"{ratio:.2f}")
+        ratios = [float(np.median(values / other)) for other in (first, above)]
+        texts = [
+            f"{np.median(values) * 1e3:.2f}",
+            *(f"{r:.2f}" for r in ratios),
+        ]
+        table.add_row(name, *texts)
+        above = values
     rich.console.Console().print(table)
 
 

@@ -173,12 +173,13 @@ def test_overhead_is_what_no_record_has(subject):
 def test_rows_are_kept_and_not_made_again(subject, tmp_path, monkeypatch):
     output = tmp_path / "results" / "dim.json"
 
-    def fill(names, digest="a"):
+    def fill(names, digest="a", dataset="mnist"):
         return files.fill(
             output,
             names,
             subject,
-            {"weights_digest": digest, "dataset": "mnist"},
+            {"weights_digest": digest, "dataset": dataset},
+            {"python": "3"},
             jit_compile=False,
             seconds_limit=0.0,
         )
@@ -204,12 +205,15 @@ def test_rows_are_kept_and_not_made_again(subject, tmp_path, monkeypatch):
     )
     assert row["ratio"] > 0
     assert (row["dataset"], row["jit_compile"]) == ("mnist", False)
+    assert row["python"] == "3"
     _, first, second = fill(["l2_fgm", "l2_add_gauss"])
     assert first == row
     assert second["attack"] == "l2_add_gauss"
     assert json.loads(output.read_text()) == [elsewhere, first, second]
-    with pytest.raises(ValueError, match="other weights; delete it"):
+    with pytest.raises(ValueError, match="rows of weights_digest=a, not of b"):
         fill(["l2_bim"], digest="b")
+    with pytest.raises(ValueError, match="of dataset=mnist, not of kmnist"):
+        fill([], dataset="kmnist")
     monkeypatch.setitem(rivals.SETTINGS, "l2_fgm", {"random_start": True})
     with pytest.raises(
         ValueError, match="l2_fgm on 4 images as .*random_start=F"
@@ -235,7 +239,7 @@ def test_service_under_load(exported):
 
 
 def test_a_service_that_does_not_start_is_an_error(tmp_path):
-    with pytest.raises(RuntimeError, match="did not start"):
+    with pytest.raises(ConnectionError, match="did not start"):
         with service.serving(tmp_path, "dim"):
             pass
 
@@ -262,4 +266,6 @@ def test_a_file_that_is_no_benchmark_s_is_named(tmp_path):
         path = tmp_path / "rows.json"
         path.write_text(text)
         with pytest.raises(ValueError, match="rows.json is damaged, or no fi"):
-            files.fill(path, (), None, {}, jit_compile=False, seconds_limit=0)
+            files.fill(
+                path, (), None, {}, {}, jit_compile=False, seconds_limit=0
+            )

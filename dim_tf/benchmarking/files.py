@@ -13,11 +13,15 @@ from dim_tf.benchmarking import attacks
 from dim_tf.benchmarking import rivals
 from dim_tf.benchmarking.prices import PassPrices
 
+# Of rows that do not say it.
+_UNSAID = {"dataset": "mnist", "score_factor": 1.0}
+
 
 def fill(
     output: pathlib.Path,
     names: Iterable[str],
     subject: attacks.Subject,
+    of: Mapping[str, Any],
     made_with: Mapping[str, Any],
     *,
     jit_compile: bool,
@@ -29,19 +33,25 @@ def fill(
         output: JSON file.
         names: of attacks in the suite.
         subject: what is attacked.
-        made_with: JSON-able, what rows are to tell of the model, its images
-            and the machine; its `weights_digest` must be that of all rows.
+        of: JSON-able, what must be the same of all rows, such as the
+            `weights_digest`, the `dataset` and the `score_factor`.
+        made_with: JSON-able, what rows are to tell of the machine.
         jit_compile, seconds_limit: as `attacks.compare`.
 
     Raises:
-        ValueError: the file holds rows of other weights or hyper-parameters.
+        ValueError: the file holds rows of something else, or of other
+            hyper-parameters.
     """
     rows = _rows(output)
-    weights = made_with["weights_digest"]
-    if any(row["weights_digest"] != weights for row in rows):
-        raise ValueError(
-            f"{output} was made with other weights; delete it to start anew"
-        )
+    of = {**of, "jit_compile": jit_compile}
+    for name, here in of.items():
+        for row in rows:
+            there = row.get(name, _UNSAID.get(name, here))
+            if there != here:
+                raise ValueError(
+                    f"{output} has rows of {name}={there}, not of {here}; name "
+                    "another --output, or delete it to start anew"
+                )
     batch_size = len(subject.examples)
     done = {
         row["attack"]: row["settings"]
@@ -75,7 +85,7 @@ def fill(
             for other in _rows(output)
             if (other["attack"], other["batch_size"]) != (name, batch_size)
         ]
-        rows = [*others, {**row, "jit_compile": jit_compile, **made_with}]
+        rows = [*others, {**row, **of, **made_with}]
         output.parent.mkdir(parents=True, exist_ok=True)
         scratch = output.with_suffix(f".{os.getpid()}.tmp")
         scratch.write_text(json.dumps(rows, indent=1) + "\n")

@@ -54,7 +54,7 @@ def serving(folder: pathlib.Path, model: str) -> Iterator[int]:
         model: name of the one to serve.
 
     Raises:
-        RuntimeError: it did not start.
+        ConnectionError: it did not start.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -79,7 +79,9 @@ def _wait(process: subprocess.Popen, port: int) -> None:
             socket.create_connection(("127.0.0.1", port)).close()
             return
         time.sleep(0.1)
-    raise RuntimeError("the service did not start; try `dim_tf.serve` itself")
+    raise ConnectionError(
+        "the service did not start; `python -m dim_tf.serve` itself says why"
+    )
 
 
 def load(
