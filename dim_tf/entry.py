@@ -13,13 +13,14 @@ from absl import logging
 _EXPECTED = (ValueError, OSError, ArithmeticError)
 
 
-def run(main: Callable[[list[str]], None]) -> None:
+def run(main: Callable[[list[str]], None], *, resumes: bool = False) -> None:
     """Runs a command's main function under absl.
 
     Args:
         main: takes the arguments left after flag parsing.
+        resumes: whether the same command goes on where it was interrupted.
     """
-    app.run(lambda argv: _guarded(main, argv), flags_parser=_parse)
+    app.run(lambda argv: _guarded(main, argv, resumes), flags_parser=_parse)
 
 
 def _parse(argv: list[str]) -> list[str]:
@@ -30,7 +31,7 @@ def _parse(argv: list[str]) -> list[str]:
     return []
 
 
-def _guarded(main, argv):
+def _guarded(main, argv, resumes):
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)  # absl's own default is INFO
     # Commands that need no TensorFlow must not import it.
@@ -40,7 +41,8 @@ def _guarded(main, argv):
     try:
         main(argv[1:])
     except KeyboardInterrupt:
-        _fail("interrupted; the same command goes on where it was", 130)
+        advice = "; the same command goes on where it was" if resumes else ""
+        _fail("interrupted" + advice, 130)
     except Exception as error:
         if not _is_expected(error):
             raise

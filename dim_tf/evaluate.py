@@ -262,4 +262,4 @@ def main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
     config.define_flags(EvaluateConfig, data.DataConfig)
-    entry.run(main)
+    entry.run(main, resumes=True)

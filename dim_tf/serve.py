@@ -6,6 +6,7 @@ python -m dim_tf.serve --model_base_path=saved_models --port=8501
 curl localhost:8501/v1/models/dim/metadata
 """
 
+import contextlib
 import dataclasses
 import gc
 import pathlib
@@ -88,7 +89,8 @@ def main(argv: list[str]) -> None:
             f"serving {', '.join(repository.names)} at "
             f"http://{host}:{settings.port}"
         )
-        server.run(sockets=[listener])
+        with contextlib.suppress(KeyboardInterrupt):  # which is how it ends
+            server.run(sockets=[listener])
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -92,4 +92,4 @@ def main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
     define_flags()
-    entry.run(main)
+    entry.run(main, resumes=True)

@@ -28,6 +28,23 @@ def test_commands_calculate_in_float32(monkeypatch):
     assert seen == [False]
 
 
+@pytest.mark.parametrize("resumes", [False, True])
+def test_an_interrupted_command_says_whether_it_resumes(
+    resumes, monkeypatch, capsys
+):
+    def interrupted(argv):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(entry.app, "run", lambda main, **_: main(["command"]))
+    monkeypatch.setattr(entry.flags, "FLAGS", {"verbosity": Present()})
+    with pytest.raises(SystemExit) as ended:
+        entry.run(interrupted, resumes=resumes)
+    assert ended.value.code == 130
+    said = capsys.readouterr().err
+    assert said.startswith("error: interrupted")
+    assert ("goes on where it was" in said) == resumes
+
+
 class Present:
     present = True
 
