@@ -214,24 +214,24 @@ def search_view(model: keras.Model, settings: Mapping[str, int]) -> keras.Model:
 def find(name_or_path: str | pathlib.Path) -> pathlib.Path:
     """The folder of a trained model, given as a name or as that folder.
 
-    A name of `MODELS` is the model's, also where a folder has it; the text
-    `./dim` is that folder.
+    A text that is a name of `MODELS` is the model's, also where a folder has
+    it; the text `./dim` and every path are a folder.
 
     Raises:
         ValueError: neither a folder nor a known name.
         FileNotFoundError: a known name that has not been trained.
     """
-    if str(name_or_path) not in MODELS:
+    if not isinstance(name_or_path, str) or name_or_path not in MODELS:
         folder = pathlib.Path(name_or_path)
         if folder.is_dir():
-            return folder
+            return folder.resolve()
         raise ValueError(
             f"{str(name_or_path)!r} is neither a folder nor one of the models "
             f"{', '.join(MODELS)}"
         )
-    folder = SAVED_MODELS / str(name_or_path)
+    folder = SAVED_MODELS / name_or_path
     if not folder.is_dir():
-        trained = entry(str(name_or_path)).parent or name_or_path
+        trained = entry(name_or_path).parent or name_or_path
         raise FileNotFoundError(
             f"no trained model in {folder}; make it with `python -m "
             f"dim_tf.train --flagfile=flags/{trained}.cfg`"
