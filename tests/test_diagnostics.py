@@ -93,7 +93,7 @@ def test_epsilons_that_miss_the_threshold_are_an_alarm():
     )
     ((level, words),) = [pair for pair in said(table) if "misses" in pair[1]]
     assert level == "alarm"
-    assert words.startswith("l2_bim on dim misses 33% of what it finds at the")
+    assert words.startswith("l2_bim on dim misses 33% of the samples, which it")
 
 
 @pytest.mark.parametrize("told_of", [0.5, 8 / 255])

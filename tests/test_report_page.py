@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+import rich.console
 from matplotlib.colors import to_rgba
 from PIL import Image
 from test_tables import half_a_sweep
@@ -153,6 +154,23 @@ def test_every_latent_space_has_a_panel(generator):
     assert len(here) == len(there) == 20
     gap = np.linalg.norm(here.mean(0) - there.mean(0))
     assert gap > 2 * max(here.std(), there.std())
+
+
+def test_a_single_latent_space_is_that_of_all_digits(generator):
+    latents = generator.normal(size=(40, 1, 3))
+    (axes,) = figures.latent_spaces(latents, np.arange(40) % 3).axes
+    assert axes.get_title() == "shared encoder"
+    (size,) = {points.get_sizes()[0] for points in axes.collections}
+    assert size > 3
+
+
+def test_a_terminal_shows_brackets():
+    table = formats.to_rich([("", "`a[b]`"), ("median", "inf [inf, inf]")])
+    console = rich.console.Console(width=80, record=True, file=io.StringIO())
+    console.print(table)
+    text = console.export_text()
+    assert "inf [inf, inf]" in text
+    assert "a[b]" in text
 
 
 class Tags(html.parser.HTMLParser):

@@ -56,6 +56,18 @@ def test_recipes_show_the_settings_that_differ(tmp_path):
     assert (second[0], second[column]) == ("two", "strong")
 
 
+def test_a_setting_that_the_first_recipe_lacks_is_shown(tmp_path):
+    for name, settings in (
+        ("one", {}),
+        ("two", {"more": 1}),
+        ("x", {"more": 2}),
+    ):
+        write(tmp_path / name / "dim.json", card(**settings))
+    header, *rows = cards.recipes_table(tmp_path)
+    column = header.index("more")
+    assert [row[column] for row in rows] == ["", "1", "2"]
+
+
 @pytest.mark.parametrize("table", [cards.models_table, cards.recipes_table])
 def test_an_empty_folder_is_an_error(tmp_path, table):
     with pytest.raises(FileNotFoundError, match="no .*json in"):

@@ -65,7 +65,7 @@ def recipes_table(recipes: pathlib.Path) -> Rows:
     settings = [_flat_settings(card) for _, card in cards]
     varied = [
         name
-        for name in settings[0]
+        for name in dict.fromkeys(name for each in settings for name in each)
         if name not in ("model", "binarize")
         and len({each.get(name) for each in settings}) > 1
     ]

@@ -86,7 +86,8 @@ def _is_minimum(cell: Cell) -> bool:
 def _race(rows: Iterable[dict[str, Any]], cell: Cell) -> dict[str, Any] | None:
     """That of the cell's attack whose number of images is closest to its own.
 
-    Sweeps and races take the first images, so these are the most alike.
+    Races take the first images of all, sweeps the first ones of each class:
+    with their number they have more in common.
     """
     return min(
         (row for row in rows if row["attack"] == cell.attack),

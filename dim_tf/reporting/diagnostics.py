@@ -156,8 +156,9 @@ def _gains(cells, probes):
         if lesser is probe and missed > _MARGIN:
             yield (
                 ALARM,
-                f"{name} on {probe.model} misses {missed:.0%} of what it finds "
-                "at the threshold alone: its epsilons are too far apart there. "
+                f"{name} on {probe.model} misses {missed:.0%} of the samples, "
+                "which it finds at the threshold alone: its epsilons are too "
+                "far apart there. "
                 "Attack with the same thresholds.",
             )
 

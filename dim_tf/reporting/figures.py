@@ -214,8 +214,9 @@ def latent_spaces(latents: np.ndarray, labels: np.ndarray) -> Figure:
         labels: int `(n,)`.
 
     Returns:
-        A panel for every space, points colored by digit; the space's own digit
-        is drawn as the digit itself, to be found without color, too.
+        A panel for every space, points colored by digit. Of several spaces, a
+        space's own digit is drawn as the digit itself, to be found without
+        color, too; a single one is that of all digits.
     """
     # Slow to import, and for this picture alone.
     from sklearn import manifold
@@ -227,16 +228,18 @@ def latent_spaces(latents: np.ndarray, labels: np.ndarray) -> Figure:
         axes = figure.add_subplot(-(-spaces // 5), 5, space + 1)
         for label in np.unique(labels):
             own = points[labels == label]
+            marked = label == space or spaces == 1
             axes.scatter(
                 own[:, 0],
                 own[:, 1],
-                s=14 if label == space else 3,
+                s=14 if marked else 3,
                 color=f"C{label}",
-                marker=f"${label}$" if label == space else "o",
+                marker=f"${label}$" if marked else "o",
                 label=str(label),
                 linewidths=0,
             )
-        axes.set(xticks=[], yticks=[], title=f"internal model {space}")
+        title = f"internal model {space}" if spaces > 1 else "shared encoder"
+        axes.set(xticks=[], yticks=[], title=title)
     handles, names = figure.axes[0].get_legend_handles_labels()
     figure.legend(
         handles, names, loc="outside right center", title="digit", markerscale=2

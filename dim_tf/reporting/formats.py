@@ -6,6 +6,7 @@ import json
 import pathlib
 import re
 
+import rich.markup
 import rich.table
 
 from dim_tf.reporting.cards import Rows
@@ -28,7 +29,8 @@ def plain(row) -> list[str]:
 
 def to_rich(rows: Rows) -> rich.table.Table:
     """A table for terminals, without Markdown's marks."""
-    header, *body = map(plain, rows)
+    # An interval such as [inf, inf] is a tag to rich.
+    header, *body = ([*map(rich.markup.escape, plain(row))] for row in rows)
     table = rich.table.Table(*header)
     for row in body:
         table.add_row(*row)
