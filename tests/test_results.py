@@ -163,6 +163,17 @@ def test_another_fingerprint_is_named_with_what_differs(tmp_path):
         results.check_fingerprint(path, {**FINGERPRINT, "epsilons": [0.2]})
 
 
+def test_records_of_something_else_are_not_written_over(tmp_path):
+    path = results.shard_path(tmp_path, range(1))
+    results.write_shard(path, columns([0]), FINGERPRINT)
+    before = path.read_bytes()
+    other = {**FINGERPRINT, "weights_digest": "b2"}
+    with pytest.raises(ValueError, match="made with something else"):
+        results.write_shard(path, columns([0]), other)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize("length", [0, 3, -20])
 def test_a_damaged_file_is_named(tmp_path, length):
     path = results.shard_path(tmp_path, range(1))

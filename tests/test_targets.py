@@ -1,3 +1,6 @@
+import pathlib
+import shutil
+
 import keras
 import numpy as np
 import pytest
@@ -165,7 +168,7 @@ def test_models_of_others_may_be_named(tmp_path, classifier):
     first = write(tmp_path / "a.keras", classifier)
     (tmp_path / "other").mkdir()
     second = write(tmp_path / "other" / "a.keras", classifier)
-    with pytest.raises(ValueError, match="Name them apart: one=path,"):
+    with pytest.raises(ValueError, match="name those of others apart: one"):
         targets.find_all(f"{first},{second}")
     found = targets.find_all(f"one={first}, two={second}")
     assert [target.name for target in found] == ["one", "two"]
@@ -264,3 +267,32 @@ def test_images_come_from_npz_files(tmp_path):
         path.write_bytes(content)
         with pytest.raises(ValueError, match="must be an .npz file"):
             foreign.images_of(path)
+
+
+def test_weights_that_were_replaced_meanwhile_are_told(
+    saved_models, classifier, tmp_path
+):
+    path = write(tmp_path / "mine.keras", classifier)
+    found, own = targets.find(str(path)), targets.find("dim")
+    for target in (found, own):
+        target.loaded()
+    classifier.set_weights([2 * each for each in classifier.get_weights()])
+    write(path, classifier)
+    with pytest.raises(ValueError, match="weights of mine were replaced"):
+        found.loaded()
+    # Those of another training, with its card.
+    shutil.copytree(
+        saved_models / "cnn", saved_models / "dim", dirs_exist_ok=True
+    )
+    with pytest.raises(ValueError, match="weights of dim were replaced"):
+        own.loaded()
+
+
+def test_a_path_is_a_folder_also_where_it_is_called_as_a_model(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "dim").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for path in (pathlib.Path("dim"), "./dim"):
+        assert models.find(path) == tmp_path / "dim"
+    assert models.find("dim") == models.SAVED_MODELS / "dim"

@@ -1,6 +1,8 @@
 """Images of a data set that are adversarial as they are."""
 
 import dataclasses
+import hashlib
+import itertools
 
 import numpy as np
 import tensorflow as tf
@@ -10,6 +12,16 @@ from dim_tf.attacks.flexible import Flexible
 from dim_tf.attacks.norms import NORMS
 from dim_tf.attacks.samples import as_images
 from dim_tf.scores import decided
+
+
+class _Fed(list):
+    """Images and scores that records tell of by a digest."""
+
+    def __repr__(self):
+        total = hashlib.sha256()
+        for array in itertools.chain.from_iterable(self):
+            total.update(np.ascontiguousarray(array).tobytes())
+        return f"<{total.hexdigest()}>"
 
 
 @frozen
@@ -25,9 +37,7 @@ class DatasetAttack(Flexible):
     """
 
     # No part of the graphs: fed images get there as starting points.
-    fed: list = dataclasses.field(
-        default_factory=list, compare=False, repr=False
-    )
+    fed: list = dataclasses.field(default_factory=_Fed, compare=False)
 
     def feed(self, model, inputs):
         """Adds images to choose from.

@@ -76,7 +76,8 @@ class Campaign:
                 dataset=self.dataset,
                 preset=self.preset,
                 spec=spec.including(self.limits[spec.norm]),
-                seed=self.seed,
+                # Of one's own attacks, those of several starts differ in it.
+                seed=self.seed + spec.attack.seed,
                 search_view=target.search_view,
                 refined=self.refined,
                 settings=target.settings,

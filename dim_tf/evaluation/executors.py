@@ -120,7 +120,7 @@ class Worker:
         key = target.name, target.weights_digest
         if key not in self._loaded:
             try:
-                subject = sweep.Subject(target.load(), self._examples)
+                subject = sweep.Subject(target.loaded(), self._examples)
                 accuracy = fitness.check(subject.model, self._examples)
                 self._loaded[key] = subject, accuracy, ""
             except Exception as error:  # whatever anybody's model may raise

@@ -90,6 +90,10 @@ def write_shard(
         fingerprint: JSON-able, what the records were made with.
         image_shape: height, width and channels; None: not known.
         circumstances: JSON-able, what they should not depend on, and may.
+
+    Raises:
+        OSError: it cannot be written.
+        ValueError: as `check_fingerprint`, of what is there already.
     """
     metadata = {_FINGERPRINT: json.dumps(fingerprint, sort_keys=True)}
     if image_shape:
@@ -106,6 +110,8 @@ def write_shard(
             os.fsync(file.fileno())
         # mkstemp is private to its user; machines may share the folder.
         os.chmod(scratch, 0o644)
+        if path.exists():  # by now, from another process
+            check_fingerprint(path, fingerprint)
         os.replace(scratch, path)
     except BaseException:
         os.unlink(scratch)

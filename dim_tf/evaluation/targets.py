@@ -32,6 +32,7 @@ class Target:
         search_view: of the model, see `models.Entry`.
         dataset: that it was trained on; empty: a model of others.
         settings: see `config.beside_weights`.
+        digest: what `weights_digest` would be now; None: as it was.
     """
 
     name: str
@@ -40,6 +41,21 @@ class Target:
     search_view: Mapping[str, int] = dataclasses.field(default_factory=dict)
     dataset: str = ""
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    digest: Callable[[], str] | None = None
+
+    def loaded(self) -> keras.Model:
+        """The model, if it is still the one that was found.
+
+        Raises:
+            ValueError: its weights are others by now; or as `load`.
+        """
+        model = self.load()
+        if self.digest and self.digest() != self.weights_digest:
+            raise ValueError(
+                f"the weights of {self.name} were replaced while others were "
+                "attacked; run the command again, into another results folder"
+            )
+        return model
 
 
 def find(name_or_path: str, reading: Reading = wrapping.PLAIN) -> Target:
@@ -75,7 +91,8 @@ def find(name_or_path: str, reading: Reading = wrapping.PLAIN) -> Target:
                 "command of its own"
             )
         load = functools.partial(foreign.load, path, reading)
-        return Target(name, foreign.digest(path, reading), load)
+        digest = functools.partial(foreign.digest, path, reading)
+        return Target(name, digest(), load, digest=digest)
     if renamed:
         raise ValueError(
             f"{path} is a model of this project, which has its name from its "
@@ -92,7 +109,12 @@ def find(name_or_path: str, reading: Reading = wrapping.PLAIN) -> Target:
         entry.search_view,
         card["settings"]["dataset"],
         config.beside_weights(entry.sizes, card["settings"]["sizes"]),
+        functools.partial(_digest_of_card, folder),
     )
+
+
+def _digest_of_card(folder: pathlib.Path) -> str:
+    return saving.read_card(folder)["weights_digest"]
 
 
 def _check_free(name: str, advice: str) -> None:
@@ -129,12 +151,11 @@ def of_model(
         shape = taken[1:]
     wrapped = wrapping.wrap(model, shape, reading, name)
     parts = repr(reading), reading.scores, saving.digest(wrapped)
-    layers = json.dumps(_layers(wrapped), default=lambda it: str(type(it)))
     return Target(
         name,
         _sha256("".join(parts)),
         lambda: wrapped,
-        settings={"layers": _sha256(layers)},
+        settings={"layers": _sha256(_told(wrapped))},
     )
 
 
@@ -142,14 +163,39 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _told(model: keras.Model) -> str:
+    """What a model says of itself beside its weights, but names, as JSON."""
+    names = {name: f"#{place}" for place, name in enumerate(_names(model))}
+    told = _nameless(_layers(model), names)
+    return json.dumps(told, default=lambda it: str(type(it)))
+
+
 def _layers(layer) -> list:
-    """What layers say of themselves beside their weights, but their names."""
-    if isinstance(layer, keras.Model) and layer.layers:
-        return [_layers(each) for each in layer.layers]
+    """What a layer and those within it say, of how they are connected, too."""
     settings = None
     with contextlib.suppress(Exception):  # those of others need not tell
-        settings = layer.get_config() | {"name": ""}
-    return [str(type(layer)), settings]
+        settings = layer.get_config()
+    inner = layer.layers if isinstance(layer, keras.Model) else ()
+    return [str(type(layer)), settings, [_layers(each) for each in inner]]
+
+
+def _names(layer) -> dict[str, None]:
+    """Those of a layer, and of the layers and operations within it."""
+    inner = getattr(layer, "operations", getattr(layer, "layers", ()))
+    found = {layer.name: None}
+    for each in inner:
+        found |= _names(each)
+    return found
+
+
+def _nameless(told, names):
+    """The same with numbers for names, which differ from process to process."""
+    if isinstance(told, dict):
+        kept = told.keys() - {"compile_config", "build_config"}
+        return {key: _nameless(told[key], names) for key in sorted(kept)}
+    if isinstance(told, list | tuple):
+        return [_nameless(each, names) for each in told]
+    return names.get(told, told) if isinstance(told, str) else told
 
 
 def find_all(names: str, reading: Reading = wrapping.PLAIN) -> list[Target]:
@@ -171,7 +217,8 @@ def find_all(names: str, reading: Reading = wrapping.PLAIN) -> list[Target]:
         raise ValueError(
             f"--models={names} has several models of one name "
             f"({', '.join(target.name for target in found)}); their records "
-            "would mix. Name them apart: one=path,other=path"
+            "would mix. Give each a command and a results folder of its own, "
+            "or name those of others apart: one=path,other=path"
         )
     if reading != wrapping.PLAIN and all(target.dataset for target in found):
         raise ValueError(
