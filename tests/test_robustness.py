@@ -3,6 +3,7 @@
 import foolbox
 import keras
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 import tensorflow as tf
 from closed_forms import DUAL_ORDER
@@ -50,6 +51,11 @@ def dense(weights=WEIGHTS, offset=OFFSET, activation=None):
     both = np.stack([0 * weights, weights], 1)
     model.set_weights([both, np.array([0.0, -offset])])
     return model
+
+
+def integers():
+    inputs = keras.Input(SHAPE, dtype="uint8")
+    return keras.Model(inputs, dense()(keras.ops.cast(inputs, "float32")))
 
 
 def optimum(images, norm):
@@ -202,6 +208,62 @@ def test_records_of_other_layers_are_refused(images, tmp_path):
         measure(behind(other, dense()), images, labels, results=tmp_path)
 
 
+def test_records_of_other_operations_are_refused(images, tmp_path):
+    """Keras keeps these in the graph alone, and no layer tells of them."""
+
+    def times(factor):
+        inputs = keras.Input(SHAPE)
+        return keras.Model(inputs, dense()(inputs * factor))
+
+    labels = np.zeros(COUNT, int)
+    for _ in range(2):
+        measure(times(1.0), images, labels, results=tmp_path)
+    with pytest.raises(ValueError, match="something else .settings: "):
+        measure(times(0.99), images, labels, results=tmp_path)
+
+
+def test_attacks_that_were_fed_other_images_are_others(images, tmp_path):
+    model, labels = dense(), np.zeros(COUNT, int)
+    for shift in (0.3, 0.4):
+        attack = attacks.DatasetAttack(distance=foolbox.distances.l2)
+        fed = images + shift * (WEIGHTS.reshape(SHAPE) > 0)
+        attack.feed(foolbox.TensorFlowModel(model, bounds=(0, 1)), fed)
+        given = {"suite": {"fed": attack}, "only": (), "results": tmp_path}
+        if shift == 0.3:
+            found = measure(model, images, labels, **given)
+            assert np.isfinite(found.distances("l2")).all()
+            continue
+        with pytest.raises(ValueError, match="something else .attack: "):
+            measure(model, images, labels, **given)
+
+
+def test_seeds_of_own_attacks_are_theirs(images):
+    starts = {
+        f"start_{seed}": attacks.LinfPGD(steps=1, seed=seed) for seed in (0, 1)
+    }
+    found = measure(
+        *(dense(), images, np.zeros(COUNT, int)), suite=starts, only=(), seed=2
+    )
+    by_attack = {
+        row["attack"]: row["seed"] for row in found.records.to_pylist()
+    }
+    assert by_attack == {"start_0": 2, "start_1": 3}
+    first, second = (
+        found.records.filter(pc.field("attack") == name)["distance_linf"]
+        for name in starts
+    )
+    assert first != second
+
+
+def test_an_attack_of_every_norm_needs_no_epsilons(images):
+    found = measure(
+        *(dense(), images, np.zeros(COUNT, int)),
+        suite={"greedy": attacks.GreedyPixelsAttack()},
+        only=(),
+    )
+    assert np.isfinite(found.distances("l0")).all()
+
+
 def test_numbers_of_numpy_are_numbers(images):
     found = measure(
         *(dense(), images, np.zeros(COUNT, int)),
@@ -291,6 +353,9 @@ def test_a_constant_model_is_robust_and_an_alarm(images):
         ({"only": ["l9_bim"]}, "l9_bim not among l2_bim"),
         ({"thresholds": {"linf": 8}}, "of linf:8 is beyond every image"),
         ({"thresholds": {"l3": 0.1}}, "got 'l3:0.1'"),
+        ({"thresholds": {"linf": "8/255"}}, "got 'linf:8/255'"),
+        ({"suite": {}, "only": ()}, "at least one attack, got none"),
+        ({"model": integers()}, "takes uint8, along which there are no grad"),
         ({"num_examples": 9}, "from 1 to 8, .* got 9"),
         ({"num_examples": 0}, "from 1 to 8, .* got 0"),
         ({"seed": -1}, "seed must be at least 0, got -1"),

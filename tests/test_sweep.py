@@ -223,6 +223,24 @@ def test_what_breaks_breaks_alone(subject):
     assert np.isinf(columns["distance_l2"][7])
 
 
+def test_a_gradient_that_breaks_breaks_alone(subject, monkeypatch):
+    largest_entries = gradients.largest_entries
+
+    def breaking(model, examples):
+        if 7 in examples.rows:
+            raise MemoryError("out of memory")
+        return largest_entries(model, examples)
+
+    monkeypatch.setattr(gradients, "largest_entries", breaking)
+    columns = sweep.records(
+        BIM, subject.model, subject.examples, jit_compile=False
+    )
+    broken = np.isnan(columns["gradient"])
+    np.testing.assert_array_equal(np.flatnonzero(broken), [7])
+    assert columns["message"][7] == "MemoryError: out of memory"
+    assert columns["status"][7] != "error"
+
+
 def test_what_is_there_is_not_made_again(subject, tmp_path):
     assert len(run(tmp_path, subject)) == 6
     first = {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")}

@@ -37,6 +37,8 @@ class LatentDescentAttack(Flexible):
         checks.at_least("classes", self.classes, 1)
 
     def for_model(self, model):
+        if self.explain is not None:
+            return self
         known = model.output if isinstance(model.output, dict) else ["scores"]
         if "reconstructions" not in known:
             raise ValueError(

@@ -19,9 +19,11 @@ def own(attacks_by_name: Mapping[str, Native]) -> list[AttackSpec]:
         attacks_by_name: names are for records and tables.
 
     Raises:
-        ValueError: a name that no folder may have, or no attack of
+        ValueError: none, a name that no folder may have, or no attack of
             `dim_tf.attacks`.
     """
+    if not attacks_by_name:
+        raise ValueError("a suite must have at least one attack, got none")
     for name, attack in attacks_by_name.items():
         if name in ("", ".", "..") or "/" in name:
             raise ValueError(

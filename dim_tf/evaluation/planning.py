@@ -210,5 +210,5 @@ def _seconds(place: pathlib.Path) -> np.ndarray:
         return np.empty(0)
     try:
         return results.read(place, ["seconds"])["seconds"].to_numpy()
-    except ValueError:  # damaged: whoever needs that file will say so
+    except (OSError, ValueError):  # whoever needs that file will say so
         return np.empty(0)

@@ -54,8 +54,9 @@ def follow(
         while waiting:
             # The first one that is left: reports may have an order of their
             # own.
-            likely = next(iter(waiting.values()))
-            bar.update(task, description=_expectation(likely, results))
+            if not bar.disable:
+                likely = next(iter(waiting.values()))
+                bar.update(task, description=_expectation(likely, results))
             done = next(reports)
             del waiting[done.job.shard.path]
             bar.advance(task, len(done.job.shard.positions))

@@ -90,7 +90,7 @@ def records(
         "status": np.full(count, "misclassified", object),
         "adversarial_prediction": clean.copy(),
         "epsilon": np.full(count, np.nan),
-        "gradient": gradients.largest_entries(model, examples),
+        "gradient": np.full(count, np.nan),
         "message": np.full(count, "", object),
         "adversarial": examples.images.copy(),
         **{name: np.zeros(count) for name in results.COSTS},
@@ -99,6 +99,13 @@ def records(
     def attack(rows):
         return _attack(cell, model, examples.take(rows), jit_compile)
 
+    def look(rows):
+        entries = gradients.largest_entries(model, examples.take(rows))
+        return {"gradient": entries}
+
+    for rows, found in _attacked(look, np.arange(count)):
+        columns["gradient"][rows] = found.get("gradient", np.nan)
+        columns["message"][rows] = found.get("message", "")
     for rows, found in _attacked(attack, correct):
         for name, values in found.items():
             columns[name][rows] = values

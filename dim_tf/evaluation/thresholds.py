@@ -1,6 +1,7 @@
 """The distances within which an adversarial counts."""
 
 import math
+import numbers
 from collections.abc import Mapping
 
 import numpy as np
@@ -50,12 +51,13 @@ def merged(some: Mapping[str, float]) -> dict[str, float]:
             finite, or more than white is from black in Linf.
     """
     for norm, value in some.items():
-        _check(norm, value, f"{norm}:{value:g}")
+        _check(norm, value, f"{norm}:{value}")
     return PAPER | {norm: float(value) for norm, value in some.items()}
 
 
 def _check(norm: str, value: float, said: str) -> None:
-    if norm not in PAPER or not 0 < value < math.inf:
+    known = norm in PAPER and isinstance(value, numbers.Real)
+    if not known or not 0 < value < math.inf:
         raise ValueError(
             "thresholds must be written norm:distance, such as "
             f"linf:8/255,l2:0.5, of the norms {', '.join(PAPER)} and positive "

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from dim_tf.models import saving
 from dim_tf.models import wrapping
 from dim_tf.models.wrapping import PLAIN
 from dim_tf.models.wrapping import Reading
@@ -61,7 +62,7 @@ def _read(path, signature):
         return _read_saved_model(path, signature)
     try:
         model = keras.models.load_model(path, compile=False)
-    except (ValueError, OSError, TypeError, KeyError) as error:
+    except (*saving.DAMAGE, TypeError) as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(
             f"{path} is no Keras model: {reason}. If it is, with code of your "

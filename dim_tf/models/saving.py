@@ -36,7 +36,7 @@ IMAGES = tf.TensorSpec((None, *data.IMAGE_SHAPE), tf.float32, name="images")
 
 _CARD = "card.json"
 # What Keras, zipfile and HDF5 raise on a file that is not what it should be.
-_DAMAGE = (ValueError, OSError, KeyError, RuntimeError, zipfile.BadZipFile)
+DAMAGE = (ValueError, OSError, KeyError, RuntimeError, zipfile.BadZipFile)
 _WEIGHTS = "model.keras"
 
 
@@ -118,7 +118,7 @@ def read_weights(folder: pathlib.Path) -> keras.Model:
         raise FileNotFoundError(f"{folder} has no weights: no {_WEIGHTS}")
     try:
         model = keras.models.load_model(path, compile=False)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(
             f"{path} is damaged ({reason}); train the model again or restore "

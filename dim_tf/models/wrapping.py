@@ -89,6 +89,7 @@ def wrap(
     """
     source = source or f"the model {name!r}"
     _check_shape(shape, source)
+    _check_type(inner, source)
     if not callable(inner):
         raise ValueError(
             f"{source} must be a Keras model or a function of TensorFlow, got "
@@ -125,6 +126,16 @@ def _check_shape(shape, source):
         "keras.Sequential([keras.Input((height, width, channels)), "
         f"{reshape}model])"
     )
+
+
+def _check_type(inner, source):
+    taken = getattr(inner, "inputs", None)
+    dtype = taken[0].dtype if isinstance(taken, list) and taken else "float32"
+    if not keras.backend.is_float_dtype(dtype):
+        raise ValueError(
+            f"{source} takes {dtype}, along which there are no gradients; "
+            "expected floats; give it a keras.Input of these"
+        )
 
 
 def _scores(inner, pixels, source, reading):
