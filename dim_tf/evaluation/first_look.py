@@ -21,6 +21,8 @@ from dim_tf.attacks.adaptor import FixedEpsilon
 from dim_tf.attacks.decaying_descent import DecayingDescentAttack
 from dim_tf.attacks.greedy_pixels import GreedyPixelsAttack
 from dim_tf.evaluation.distances import distances
+from dim_tf.evaluation.protocol import fooled
+from dim_tf.evaluation.thresholds import beyond
 
 # The thresholds of the paper's tables, and the paper's median Linf distance.
 BUDGETS = (("l2", 1.5), ("linf", 0.2), ("linf", 0.3), ("l0", 12.0))
@@ -68,8 +70,8 @@ def robust_accuracies(
                 _, found, _ = attack(
                     view, targets.images, targets.labels, epsilons=epsilon
                 )
-                fooled = _verify(model, targets, found.numpy(), norm, epsilon)
-                robust[left[fooled]] = False
+                wrong = _verify(model, targets, found.numpy(), norm, epsilon)
+                robust[left[wrong]] = False
         result[f"{norm}_{epsilon:g}"] = float(robust.mean())
     return result
 
@@ -96,9 +98,9 @@ def _verify(model, examples, adversarials, norm, epsilon) -> np.ndarray:
     """Which examples are fooled within the budget, as the model itself says."""
     sizes = distances(norm, examples.images, adversarials)
     allowed = (
-        (sizes <= epsilon * (1 + 1e-5))
+        ~beyond(sizes, epsilon)
         & (adversarials.min(axis=(1, 2, 3)) >= 0.0)
         & (adversarials.max(axis=(1, 2, 3)) <= 1.0)
     )
-    predictions = metrics.predictions(model, adversarials)
-    return allowed & (predictions != examples.labels) & (predictions >= 0)
+    _, wrong = fooled(model, adversarials, examples.labels)
+    return allowed & wrong

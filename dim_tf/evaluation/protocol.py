@@ -131,14 +131,14 @@ class Trial:
 
     def _keep(self, rows, tried, ties=False):
         images, labels = self.examples.images[rows], self.examples.labels[rows]
-        predictions, fooled = _fooled(self.model, tried, labels)
+        predictions, wrong = fooled(self.model, tried, labels)
         sizes = distances(self.norm, images, tried)
         known = self.distances[rows]
-        closer = fooled & ((sizes < known) | (ties & (sizes == known)))
+        closer = wrong & ((sizes < known) | (ties & (sizes == known)))
         self.distances[rows[closer]] = sizes[closer]
         self.adversarials[rows[closer]] = tried[closer]
         self.predictions[rows[closer]] = predictions[closer]
-        return fooled
+        return wrong
 
 
 def doubtful_lead(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -157,12 +157,21 @@ def doubtful_lead(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return _LEAD * np.where(np.isinf(sizes), 0.0, sizes).max(axis=0)
 
 
-def _fooled(model, images, labels) -> tuple[np.ndarray, np.ndarray]:
-    """What the model takes images for, and whether that is surely wrong."""
+def fooled(model, images, labels) -> tuple[np.ndarray, np.ndarray]:
+    """What a model takes images for, and whether that is surely wrong.
+
+    Args:
+        model: images -> dict with `scores`.
+        images: float32 `(n, height, width, channels)`.
+        labels: int64 `(n,)`.
+
+    Returns:
+        The class of the largest score beside the label's, and bool: whether it
+        leads by more than a rounding.
+    """
     scores = metrics.outputs(model, images, "scores")
     sure = lead(scores, labels) > doubtful_lead(scores, labels)
-    fooled = sure & decided(scores)
-    return others(scores, labels).argmax(axis=1), fooled
+    return others(scores, labels).argmax(axis=1), sure & decided(scores)
 
 
 def _checked(answers) -> np.ndarray:
