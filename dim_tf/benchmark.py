@@ -78,7 +78,7 @@ class BenchmarkConfig:
     )
     xla: str = config.setting(
         "auto",
-        "Compile our attacks with XLA; auto: on models without convolutions.",
+        "Compile our attacks with XLA; auto: on models known to suit it.",
         choices=("auto", "on", "off"),
     )
     seconds_limit: float = config.setting(

@@ -92,7 +92,7 @@ class EvaluateConfig:
     seed: int = config.setting(0, "Of everything random.", minimum=0)
     xla: str = config.setting(
         "auto",
-        "Compile attacks with XLA; auto: on models without convolutions.",
+        "Compile attacks with XLA; auto: on models that are known to suit it.",
         choices=("auto", "on", "off"),
     )
     dry_run: bool = config.setting(

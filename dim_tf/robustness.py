@@ -95,7 +95,7 @@ def measure(
         refine: whether every adversarial is also tried with its pixels as
             close to the image as a model that binarizes cannot tell.
         seed: of everything random.
-        xla: `"on"`, `"off"`, or `"auto"`: on models without convolutions.
+        xla: `"on"`, `"off"`, or `"auto"`: on models that are known to suit it.
         shard_size: images attacked together.
         results: folder where records are kept, for a call that goes on and for
             `python -m dim_tf.report`. They know a model by its weights and

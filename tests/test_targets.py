@@ -296,3 +296,31 @@ def test_a_path_is_a_folder_also_where_it_is_called_as_a_model(
     for path in (pathlib.Path("dim"), "./dim"):
         assert models.find(path) == tmp_path / "dim"
     assert models.find("dim") == models.SAVED_MODELS / "dim"
+
+
+@pytest.mark.parametrize(
+    ("part", "suits"),
+    [
+        (keras.layers.Rescaling(2.0), True),
+        (lambda images: images * 2 + 1, True),
+        (keras.layers.Conv2D(3, 3), False),
+        # Of which XLA may lack something, or be slow at it.
+        (keras.layers.Resizing(4, 4, interpolation="bicubic"), False),
+        (lambda images: keras.ops.image.resize(images, (4, 4)), False),
+        (lambda images: keras.ops.max_pool(images, 2), False),
+    ],
+)
+def test_only_what_is_known_to_suit_xla_is_compiled_by_it(part, suits):
+    inputs = keras.Input(SHAPE)
+    flat = keras.layers.Flatten()(part(inputs))
+    inner = keras.Model(inputs, keras.layers.Dense(4)(flat))
+    model = targets.of_model(inner, SHAPE).load()
+    assert targets.jit_compile("auto", model) == suits
+    assert targets.jit_compile("on", model)
+
+
+@pytest.mark.parametrize(
+    ("name", "suits"), [("bi_dim", True), ("cnn", False), ("madry", False)]
+)
+def test_xla_compiles_attacks_on_dense_models(name, suits):
+    assert targets.jit_compile("auto", models.build(name)) == suits

@@ -20,6 +20,16 @@ from dim_tf.models import saving
 from dim_tf.models import wrapping
 from dim_tf.models.wrapping import Reading
 
+# Of others XLA may lack an operation, or be slow at it, as at convolutions.
+_SUIT_XLA = (
+    *(keras.layers.InputLayer, keras.layers.Dense, keras.layers.Flatten),
+    *(keras.layers.Reshape, keras.layers.Permute, keras.layers.Rescaling),
+    *(keras.layers.Activation, keras.layers.ReLU, keras.layers.LeakyReLU),
+    *(keras.layers.ELU, keras.layers.Softmax, keras.layers.Dropout),
+    *(keras.layers.BatchNormalization, keras.layers.LayerNormalization),
+    *(keras.layers.Normalization, keras.layers.Add, keras.layers.Concatenate),
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Target:
@@ -247,7 +257,7 @@ def jit_compile(xla: str, model: keras.Model) -> bool:
     """Whether XLA is to compile the attacks on a model.
 
     Args:
-        xla: `"on"`, `"off"`, or `"auto"`: on models without convolutions.
+        xla: `"on"`, `"off"`, or `"auto"`: on models that are known to suit it.
         model: what is attacked.
 
     Raises:
@@ -259,22 +269,20 @@ def jit_compile(xla: str, model: keras.Model) -> bool:
 
 
 def _suits_xla(model: keras.Model) -> bool:
-    """Whether all that is known of a model is fast under XLA on a CPU."""
-    slow = (
-        keras.layers.Conv2D,
-        keras.layers.Conv2DTranspose,
-        keras.layers.DepthwiseConv2D,
-        keras.layers.SeparableConv2D,
-        latent_search.LatentSearch,
-        # Of what is in these nothing is known.
-        keras.layers.TFSMLayer,
-        keras.layers.Lambda,
-        wrapping.Function,
-    )
-    return not any(
-        isinstance(layer, slow)
-        # Nor of layers that somebody wrote.
-        or not type(layer).__module__.startswith(("keras.", "dim_tf."))
-        or (isinstance(layer, keras.Model) and not _suits_xla(layer))
-        for layer in model.layers
-    )
+    """Whether XLA is known to compile a model, into what is fast on a CPU."""
+    # Operations are layers and what is between them.
+    parts = getattr(model, "operations", model.layers)
+    return all(map(_part_suits_xla, parts))
+
+
+def _part_suits_xla(part) -> bool:
+    if isinstance(part, keras.Model):
+        return _suits_xla(part)
+    kind = type(part)
+    if kind.__module__.startswith("dim_tf."):
+        return not isinstance(
+            part, latent_search.LatentSearch | wrapping.Function
+        )
+    if kind.__module__ == "keras.src.ops.nn":
+        return "Softmax" in kind.__name__
+    return kind in _SUIT_XLA or kind.__module__ == "keras.src.ops.numpy"
