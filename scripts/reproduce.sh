@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The paper's tables from the committed weights: ten models under 42 attacks,
-# records in results/paper, refined, ablations, weakest and weakest_refined, the
-# page in docs/RESULTS.md.
+# records in results/paper, brendel_bethge, refined and weakest_refined, the page in
+# docs/RESULTS.md.
 # Killed, it goes on where it was, and EXAMPLES=1000 adds to what is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,28 +12,28 @@ attack() {
 refine() {
   .venv/bin/python -m dim_tf.evaluate --flagfile=flags/refined.cfg "$@"
 }
-weakest() {
-  attack --only=l1_brendel_bethge --noprobes \
-    --num_examples="${EXAMPLES:-1000}" --results=results/weakest "$@"
+brendel_bethge() {
+  .venv/bin/python -m dim_tf.evaluate --flagfile=flags/brendel_bethge.cfg "$@"
 }
 weakest_refined() {
   refine --only=l1_brendel_bethge,l2_brendel_bethge \
     --num_examples="${EXAMPLES:-1000}" --results=results/weakest_refined "$@"
 }
 scripts/setup.sh
-attack --models=dim,bi_dim,im,single_im,dn_single_im,cnn,bi_cnn,madry \
-  --num_examples="${EXAMPLES:-100}"
+FAST=dim,bi_dim,im,single_im,dn_single_im,cnn,bi_cnn
+attack --models="$FAST,madry" --num_examples="${EXAMPLES:-100}"
 attack --models=abs,bi_abs --num_examples="${EXAMPLES:-20}"
 refine --models=bi_cnn,bi_dim --num_examples="${EXAMPLES:-100}"
 refine --models=bi_abs --num_examples="${EXAMPLES:-20}"
-.venv/bin/python -m dim_tf.evaluate --flagfile=flags/ablations.cfg \
-  --models=dim,im,single_im,dn_single_im --num_examples="${EXAMPLES:-1000}"
+brendel_bethge --models="$FAST" --num_examples="${EXAMPLES:-1000}"
+brendel_bethge --models=madry --num_examples="${EXAMPLES:-500}"
+# Roundings change with how many images of ABS go together: as many as above.
+brendel_bethge --models=abs,bi_abs --shard_size=20 --num_examples="${EXAMPLES:-200}"
 # Of those that keep the most: what leaves them the least, as it is, and refined.
-for how in weakest weakest_refined; do
-  "$how" --models=bi_dim
-  # Roundings change with how many images of ABS go together: as many as above.
-  "$how" --models=bi_abs --shard_size=20
-done
+brendel_bethge --models=bi_abs --shard_size=20 --only=l1_brendel_bethge \
+  --num_examples="${EXAMPLES:-1000}"
+weakest_refined --models=bi_dim
+weakest_refined --models=bi_abs --shard_size=20
 .venv/bin/python -m dim_tf.report --latents=dim --output=docs/latents.png
 .venv/bin/python -m dim_tf.report --results=results/paper \
   --benchmark=results/benchmark \

@@ -14,9 +14,8 @@ from dim_tf.evaluation import results
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 RECORDS = ROOT / "results" / "paper"
 REFINED = ROOT / "results" / "refined"
-ABLATIONS = ROOT / "results" / "ablations"
-TRAININGS = (ABLATIONS, ROOT / "results" / "ablations_seed_1")
-WEAKEST = ROOT / "results" / "weakest"
+BRENDEL_BETHGE = ROOT / "results" / "brendel_bethge"
+TRAININGS = (BRENDEL_BETHGE, ROOT / "results" / "ablations_seed_1")
 WEAKEST_REFINED = ROOT / "results" / "weakest_refined"
 PAGE = (ROOT / "docs" / "RESULTS.md").read_text()
 THRESHOLDS = {"l2": 1.5, "linf": 0.3, "l0": 12.0, "l1": 8.0}

@@ -287,6 +287,16 @@ def test_models_of_more_samples_are_asked_of_those_of_another(tmp_path):
         fill("{{ on_samples_of('cnn').samples('dim') }}", tmp_path, table)
 
 
+def test_an_attack_may_have_more_samples_than_another(tmp_path):
+    table = records(
+        ("dim", "l2_bim", "l2", [1.0, 2.0, 3.0]),
+        ("dim", "l1_sld", "l1", [9.0, 8.0]),
+    )
+    for asked, count in (("'dim'", 2), ("'dim', 'l2_bim'", 3)):
+        text = fill(f"{{{{ samples({asked}) }}}}", tmp_path, table)
+        assert text == str(count)
+
+
 def test_a_template_may_ask_other_records(tmp_path):
     others = tmp_path / "others"
     columns = TABLE.slice(8, 4).to_pydict()

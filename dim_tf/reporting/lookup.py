@@ -60,9 +60,12 @@ class Lookup:
                 return cell
         raise ValueError(f"no records of {model}")
 
-    def samples(self, model: str) -> int:
-        """How many samples every attack on a model has at least."""
+    def samples(self, model: str, row: str | None = None) -> int:
+        """How many samples a row has; None: every attack, at least."""
         self.require(model)
+        if row:
+            cell = self.cell(row, model)
+            return len(cell.samples) if cell else 0
         return min(
             len(cell.samples) for cell in self.cells if cell.model == model
         )
