@@ -222,9 +222,7 @@ def _load_texts(load: service.Load, relative: float) -> tuple[str, ...]:
 
 
 def _print_seconds(seconds: dict[str, np.ndarray]) -> None:
-    table = rich.table.Table(
-        *("what", "median ms", "relative to the first", "to the row above")
-    )
+    table = rich.table.Table("what", "median ms", "/ first", "/ row above")
     first = above = next(iter(seconds.values()))
     for name, values in seconds.items():
         # The median of ratios within a round: a slow moment cancels out.
