@@ -27,6 +27,7 @@ import rich.console
 import tensorflow as tf
 
 from dim_tf import data
+from dim_tf import digests
 from dim_tf.attacks.adaptor import Native
 from dim_tf.attacks.selection import own
 from dim_tf.attacks.selection import select
@@ -39,7 +40,6 @@ from dim_tf.evaluation.campaign import Campaign
 from dim_tf.evaluation.results import read
 from dim_tf.evaluation.thresholds import merged
 from dim_tf.models import foreign
-from dim_tf.models import saving
 from dim_tf.models.wrapping import Reading
 from dim_tf.reporting.robustness import Robustness
 
@@ -132,7 +132,7 @@ def measure(
         preset=preset,
         attacks=list(_suited(specs, target.load(), named)),
         num_examples=len(order),
-        dataset=saving.digest_of([pixels, classes]),
+        dataset=digests.of_arrays([pixels, classes]),
         limits=merged(thresholds or {}),
         seed=operator.index(seed),
         probes=probes,

@@ -1,12 +1,12 @@
 """Images of a data set that are adversarial as they are."""
 
 import dataclasses
-import hashlib
 import itertools
 
 import numpy as np
 import tensorflow as tf
 
+from dim_tf import digests
 from dim_tf.attacks.adaptor import frozen
 from dim_tf.attacks.flexible import Flexible
 from dim_tf.attacks.norms import NORMS
@@ -18,10 +18,7 @@ class _Fed(list):
     """Images and scores that records tell of by a digest."""
 
     def __repr__(self):
-        total = hashlib.sha256()
-        for array in itertools.chain.from_iterable(self):
-            total.update(np.ascontiguousarray(array).tobytes())
-        return f"<{total.hexdigest()}>"
+        return f"<{digests.of_arrays(itertools.chain.from_iterable(self))}>"
 
 
 @frozen

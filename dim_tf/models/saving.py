@@ -6,14 +6,12 @@ saved_models/<model>/<version>/     SavedModel for TensorFlow Serving
 """
 
 import contextlib
-import hashlib
 import json
 import pathlib
 import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable
-from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
@@ -25,6 +23,7 @@ from google.protobuf import message
 from tensorflow.core.protobuf import saved_model_pb2
 
 from dim_tf import data
+from dim_tf import digests
 
 # Largest difference between a model's outputs and those of what is exported,
 # relative to the largest value of that output, or absolute where that is below
@@ -42,17 +41,7 @@ _WEIGHTS = "model.keras"
 
 def digest(model: keras.Model) -> str:
     """SHA-256 of a model's weights."""
-    return digest_of(map(keras.ops.convert_to_numpy, model.weights))
-
-
-def digest_of(arrays: Iterable[np.ndarray]) -> str:
-    """SHA-256 of arrays: types, shapes and values, in order."""
-    total = hashlib.sha256()
-    for array in arrays:
-        value = np.ascontiguousarray(array)
-        total.update(f"{value.dtype.str}{value.shape}".encode())
-        total.update(value.tobytes())
-    return total.hexdigest()
+    return digests.of_arrays(map(keras.ops.convert_to_numpy, model.weights))
 
 
 def write(
