@@ -8,7 +8,6 @@ changes, and not by its position in a shuffled stream.
 
 import dataclasses
 import pathlib
-from collections.abc import Iterator
 from collections.abc import Sequence
 
 import filelock
@@ -281,18 +280,3 @@ def training_batches(
         .map(assemble, num_parallel_calls=2)
         .prefetch(2)
     )
-
-
-def padded_batches(
-    images: np.ndarray, batch_size: int
-) -> Iterator[tuple[np.ndarray, int]]:
-    """Yields `(batch, valid)`: equal shapes, every image exactly once.
-
-    The last batch is filled up with zeros, so that a compiled model is traced
-    once; only its first `valid` images count.
-    """
-    for start in range(0, len(images), batch_size):
-        batch = images[start : start + batch_size]
-        valid = len(batch)
-        missing = ((0, batch_size - valid),) + ((0, 0),) * (images.ndim - 1)
-        yield np.pad(batch, missing), valid

@@ -24,12 +24,11 @@ def outputs(model: keras.Model, images, name: str | None = None) -> np.ndarray:
         float32 `(n, ...)`.
     """
     images = np.asarray(images)
-    size = min(_BATCH_SIZE, len(images))
-    compiled = _compiled(model, name, (size, *images.shape[1:]))
+    compiled = _compiled(model, name, images.shape[1:])
     return np.concatenate(
         [
-            compiled(tf.constant(batch)).numpy()[:valid]
-            for batch, valid in data.padded_batches(images, size)
+            compiled(tf.constant(images[start : start + _BATCH_SIZE]))
+            for start in range(0, len(images), _BATCH_SIZE)
         ]
     )
 
@@ -40,7 +39,8 @@ def _compiled(model, name, shape):
         result = model(images, training=False)
         return result if name is None else result[name]
 
-    batch = tf.TensorSpec(shape, tf.float32)
+    # Of any number: attacks have another one of their answers judged each time.
+    batch = tf.TensorSpec([None, *shape], tf.float32)
     return tf.function(call).get_concrete_function(batch)
 
 

@@ -1,4 +1,4 @@
-"""A model is remembered as long as somebody has it, and no longer."""
+"""What is made of a model is made once, and goes with it."""
 
 import gc
 import weakref
@@ -6,6 +6,7 @@ import weakref
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from dim_tf import attacks
 from dim_tf import data
@@ -49,3 +50,21 @@ def test_a_model_that_was_used_can_go(use, generator):
     keras.backend.clear_session()  # Keras' own list of what it has made
     gc.collect()
     assert used() is None
+
+
+def test_scores_of_any_number_of_images_are_of_one_trace(generator):
+    traced = []
+
+    class Summed(keras.layers.Layer):
+        def call(self, images):
+            traced.append(images.shape)
+            return tf.reduce_sum(images, (1, 2))
+
+    inputs = keras.Input((2, 2, 1))
+    model = keras.Model(inputs, {"scores": Summed()(inputs)})
+    traced.clear()
+    images = generator.uniform(size=(2_500, 2, 2, 1)).astype(np.float32)
+    for count in (1, 7, 2_500):
+        scores = metrics.outputs(model, images[:count], "scores")
+        np.testing.assert_allclose(scores, images[:count].sum((1, 2)), 1e-6)
+    assert traced == [(None, 2, 2, 1)]

@@ -242,13 +242,3 @@ def test_resumed_batches_equal_uninterrupted_ones(first_step):
     for one, other in zip(resumed, whole[first_step:], strict=True):
         for part, other_part in zip(one, other, strict=True):
             np.testing.assert_array_equal(part, other_part)
-
-
-@pytest.mark.parametrize("count", [0, 1, 4, 7, 8])
-def test_padded_batches_hold_each_image_once(count):
-    images = 1 + np.arange(count * 3, dtype=np.float32).reshape(count, 3)
-    parts = list(data.padded_batches(images, 4))
-    assert all(batch.shape == (4, 3) for batch, _ in parts)
-    assert all((batch[valid:] == 0).all() for batch, valid in parts)
-    valid = [batch[:valid] for batch, valid in parts]
-    np.testing.assert_array_equal(np.concatenate([images[:0], *valid]), images)
