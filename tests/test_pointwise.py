@@ -99,6 +99,17 @@ def test_starting_points_that_are_none_are_replaced():
     assert (given[4:].numpy() != free[4:].numpy()).any()
 
 
+def test_it_starts_where_no_noise_is_adversarial():
+    # Half of what noise turns is black: only what is nearly white will do.
+    model = foolbox_model(linear(np.ones(PIXELS, np.float32), PIXELS - 3.5))
+    images = np.linspace(0, 0.2, 3 * PIXELS, dtype=np.float32)
+    _, adversarials, success = PointwiseAttack()(
+        model, images.reshape(3, *SHAPE), np.zeros(3, int), epsilons=None
+    )
+    assert success.numpy().all()
+    assert (adversarials.numpy().sum((1, 2, 3)) > PIXELS - 3.5).all()
+
+
 def test_the_best_of_several_runs_counts():
     call = {"epsilons": None}
     once, _, _ = PointwiseAttack()(MODEL, NET.images, NET.labels, **call)

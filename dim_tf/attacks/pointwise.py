@@ -12,6 +12,7 @@ from dim_tf.attacks import splitmix
 from dim_tf.attacks.adaptor import Minimization
 from dim_tf.attacks.adaptor import frozen
 from dim_tf.attacks.salt_and_pepper import SparseSaltAndPepper
+from dim_tf.attacks.starting_points import find_starting_points
 
 # Model calls between two looks at who is done.
 _CALLS_PER_ADVANCE = 50
@@ -23,8 +24,9 @@ class PointwiseAttack(Minimization):
 
     Changed pixels are tried in a random order; the first one that can be taken
     back is, and the rest is tried in a new order. At the end no single pixel
-    can be taken back. Starts from salt-and-pepper noise, unless the call gives
-    starting points. Asks for decisions only.
+    can be taken back. Starts from salt-and-pepper noise, or from what
+    `starting_points` finds where a model sees the image's own class in all
+    noise, unless the call gives starting points. Asks for decisions only.
 
     Source: Schott et al., "Towards the first adversarially robust neural
     network model on MNIST" (2019), and foolbox 2.4.0; the attack of this name
@@ -48,14 +50,13 @@ class PointwiseAttack(Minimization):
         return super().solve(dataclasses.replace(samples, rows=rows), epsilons)
 
     def start(self, problem, rows):
-        starts, images = rows["starting_points"], problem.images
-        misclassified = problem.is_adversarial(problem.scores(images))
-        result = tf.where(misclassified[:, None], images, starts)
-        adversarial = problem.is_adversarial(problem.scores(result))
+        started = find_starting_points(problem, rows)
+        result = started["starting_points"]
         return {
-            "active": adversarial & tf.reduce_any(result != images, 1),
-            "result": tf.where(adversarial[:, None], result, images),
-            "tried": tf.zeros_like(images, tf.bool),
+            "active": started["found"]
+            & tf.reduce_any(result != problem.images, 1),
+            "result": result,
+            "tried": tf.zeros_like(result, tf.bool),
             "order": tf.zeros((problem.batch,), tf.int32),
         }
 
