@@ -5,7 +5,8 @@ r"""Makes SavedModels or ONNX files from trained models.
     python -m dim_tf.export --run_dir=runs/dim
 
 Without --run_dir they are made from the weights in saved_models/.
-With it, the model's folder itself is written anew from a run's checkpoints.
+With it, the model's folder itself is written anew from a run's checkpoints,
+where and how the training was told to, unless flags say otherwise.
 """
 
 import dataclasses
@@ -53,7 +54,7 @@ class ExportConfig:
 
 def export_trained(
     name: str, folder: pathlib.Path, write: Callable = saving.export
-) -> Iterator[pathlib.Path]:
+) -> Iterator[pathlib.Path | str]:
     """Exports one model, or all that are there, from `model.keras`.
 
     Args:
@@ -61,8 +62,12 @@ def export_trained(
         folder: of the models' folders.
         write: one of `FORMATS`.
 
+    Yields:
+        What was written; of those that all are but cannot be, a line about why.
+
     Raises:
         FileNotFoundError: there is nothing to export.
+        ValueError: the model that was named cannot be.
     """
     names = [
         each
@@ -74,12 +79,15 @@ def export_trained(
     for each in names:
         model = models.load_outputs(folder / each)
         card = saving.read_card(folder / each)
-        yield write(model, card, folder / each)
+        try:
+            yield write(model, card, folder / each)
+        except onnx_file.NotInOnnx as error:
+            if name != "all":
+                raise
+            yield f"left out: {error}"
 
 
-def export_run(
-    model: str, run_path: pathlib.Path, destination: release.ReleaseConfig
-) -> Iterator[str]:
+def export_run(model: str, run_path: pathlib.Path) -> Iterator[str]:
     """Writes the model of a finished run; yields lines for the user."""
     settings = training.read_settings(run_path)
     if model not in ("all", settings["model"]):
@@ -87,6 +95,9 @@ def export_run(
             f"{run_path} holds a {settings['model']}, not a {model}"
         )
     dataset = config.from_flags(data.DataConfig, defaults=settings)
+    destination = config.from_flags(
+        release.ReleaseConfig, defaults=release.remembered(run_path)
+    )
     trained = training.restore(run_path, dataset)
     yield from release.release(trained, destination, dataset)
 
@@ -95,16 +106,16 @@ def main(argv: list[str]) -> None:
     if argv:
         raise ValueError(f"export takes flags only, got {argv[0]!r}")
     what = config.from_flags(ExportConfig)
-    destination = config.from_flags(release.ReleaseConfig)
     lines: Iterable[object]
     if what.run_dir:
-        lines = export_run(what.model, pathlib.Path(what.run_dir), destination)
+        lines = export_run(what.model, pathlib.Path(what.run_dir))
     else:
         reason = "there is no --run_dir"
         config.reject_flags(data.DataConfig, reason)
         config.reject_flags(
             release.ReleaseConfig, reason, but=("saved_models",)
         )
+        destination = config.from_flags(release.ReleaseConfig)
         folder = pathlib.Path(destination.saved_models)
         lines = export_trained(what.model, folder, FORMATS[what.format])
     console = rich.console.Console()

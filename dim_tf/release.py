@@ -7,7 +7,6 @@ from typing import Any
 
 import keras
 
-from dim_tf import circumstances
 from dim_tf import config
 from dim_tf import data
 from dim_tf import metrics
@@ -16,6 +15,8 @@ from dim_tf import training
 from dim_tf.evaluation import first_look
 from dim_tf.models import onnx_file
 from dim_tf.models import saving
+
+_DESTINATION = "release.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +44,19 @@ class ReleaseConfig:
 
     def __post_init__(self):
         config.validate(self)
+
+
+def remember(destination: ReleaseConfig, run_path: pathlib.Path) -> None:
+    """Leaves in a run folder how its model is to be released."""
+    training.write_json(
+        run_path / _DESTINATION, dataclasses.asdict(destination)
+    )
+
+
+def remembered(run_path: pathlib.Path) -> dict[str, Any]:
+    """What `remember` left; nothing in runs of earlier versions."""
+    path = run_path / _DESTINATION
+    return training.read_json(path) if path.is_file() else {}
 
 
 def variants(name: str) -> Iterator[str]:
@@ -142,5 +156,5 @@ def make_card(
         ),
         "training_seconds": round(trained.seconds, 1),
         "settings": {**trained.settings, "sizes": dataclasses.asdict(sizes)},
-        **circumstances.here(),
+        **trained.made_with,
     }

@@ -79,6 +79,7 @@ def main(argv: list[str]) -> None:
         run.run_path, training.flatten(plan.settings)
     )
     trained = plan.run([callbacks.Progress(), tensorboard])
+    release.remember(destination, run.run_path)
     if "denoised" in trained.model.output:
         draw(trained.model, run.run_path, data.load(dataset, "validation"))
     console = rich.console.Console()

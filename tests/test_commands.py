@@ -130,13 +130,11 @@ def test_export_reuses_versions_and_restores_runs(trained, tiny_mnist):
     assert f"{folder}/dim/1" in process.stdout
     before = (folder / "dim" / "card.json").read_text()
     (folder / "dim" / "model.onnx").touch()
+    # Where and how is known from the training.
     process = run(
         "export",
         f"--run_dir={trained}/runs/dim",
-        f"--saved_models={folder}",
         f"--data_dir={tiny_mnist.data_dir}",
-        f"--validation_size={tiny_mnist.validation_size}",
-        "--first_look=2",
     )
     assert process.returncode == 0, process.stderr
     assert json.loads(before) == json.loads(

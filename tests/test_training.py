@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from conftest import SMALL_DIM
 
+from dim_tf import circumstances
 from dim_tf import data
 from dim_tf import metrics
 from dim_tf import training
@@ -218,6 +219,22 @@ def test_restore_gives_the_trained_model(train_dim, tmp_path, tiny_mnist):
     assert weights_equal(restored.model, trained.model)
     assert restored.settings == trained.settings
     assert restored.seconds == trained.seconds
+    assert restored.made_with == trained.made_with
+
+
+def test_a_run_tells_of_the_machine_that_it_was_begun_on(
+    train_dim, monkeypatch
+):
+    monkeypatch.setattr(circumstances, "hardware", lambda: "a supercomputer")
+    train_dim("run")
+    monkeypatch.setattr(circumstances, "hardware", lambda: "a laptop")
+    assert train_dim("run").made_with["hardware"] == "a supercomputer"
+
+
+def test_settings_without_effect_do_not_stop_a_run(train_dim):
+    train_dim("run", model="im")
+    other = dataclasses.replace(RECIPE, denoiser_epochs=77)
+    train_dim("run", model="im", recipe=other)
 
 
 def test_restore_refuses_an_unfinished_run(train_dim, tmp_path, tiny_mnist):

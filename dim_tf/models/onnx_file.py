@@ -17,6 +17,10 @@ NAME = "model.onnx"
 _OPSET = 18
 
 
+class NotInOnnx(ValueError):
+    """A model needs what ONNX does not have."""
+
+
 def export(
     model: keras.Model, card: Mapping[str, Any], folder: pathlib.Path
 ) -> pathlib.Path:
@@ -49,7 +53,7 @@ def export(
     serve = tf.function(saving.serving(model))
     gradients = _gradients(serve)
     if gradients:
-        raise ValueError(
+        raise NotInOnnx(
             f"{card['model']} takes gradients to answer ({', '.join(gradients)}"
             "), which ONNX does not have; export it as a SavedModel"
         )

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from dim_tf import circumstances
 from dim_tf import config
 from dim_tf import data
 from dim_tf import models
@@ -25,7 +26,18 @@ from dim_tf.training import loop
 
 STRATEGIES = ("default", "mirrored")
 _SETTINGS = "settings.json"
+# On what it was begun; a run may go on elsewhere.
+_MADE_WITH = "made_with.json"
 _CHECKPOINTS = "checkpoints"
+_NEEDED = (
+    "model",
+    "seed",
+    "batch_size",
+    "dataset",
+    "validation_size",
+    "sizes",
+    "recipe",
+)
 TRAINABLE = tuple(
     name for name, entry in models.MODELS.items() if entry.parent is None
 )
@@ -104,11 +116,19 @@ METHODS = {
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """A trained model with what is known of its training."""
+    """A trained model with what is known of its training.
+
+    Attributes:
+        model: images -> dict of outputs.
+        settings: all that decided the weights, as JSON.
+        seconds: that the steps took.
+        made_with: `circumstances.here()` where it was begun.
+    """
 
     model: keras.Model
     settings: dict[str, Any]
     seconds: float
+    made_with: dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +170,7 @@ class Training:
             log_every=self.config.log_every,
             checkpoint_every=self.config.checkpoint_every,
         )
-        return Trained(self.model, self.settings, seconds)
+        return self._trained(seconds)
 
     def restore(self) -> Trained:
         """The model of a finished run, from its checkpoints.
@@ -160,8 +180,13 @@ class Training:
             ValueError: the run is not finished.
         """
         folder = self.config.run_path / _CHECKPOINTS
-        seconds = loop.restore(self.stages, folder)
-        return Trained(self.model, self.settings, seconds)
+        return self._trained(loop.restore(self.stages, folder))
+
+    def _trained(self, seconds):
+        path = self.config.run_path / _MADE_WITH
+        known = path.is_file()  # not so in runs of earlier versions
+        made_with = read_json(path) if known else circumstances.here()
+        return Trained(self.model, self.settings, seconds, made_with)
 
 
 def make_strategy(name: str) -> tf.distribute.Strategy:
@@ -248,16 +273,36 @@ def read_settings(run_path: pathlib.Path) -> dict[str, Any]:
     path = run_path / _SETTINGS
     if not path.is_file():
         raise FileNotFoundError(f"{run_path} is no training: no {_SETTINGS}")
-    try:
-        settings = json.loads(path.read_text())
-        flatten(settings)
-        for name in ("model", "seed", "dataset", "sizes", "recipe"):
-            settings[name]
-        return settings
-    except (ValueError, AttributeError, KeyError) as error:
+    settings = read_json(path)
+    missing = [name for name in _NEEDED if name not in settings]
+    if missing:
         raise ValueError(
-            f"{path} is damaged ({error}); delete {run_path} and train again"
+            f"{path} has no {', '.join(missing)}; delete {run_path} and train "
+            "again"
+        )
+    return settings
+
+
+def read_json(path: pathlib.Path) -> dict[str, Any]:
+    """What a file of a run folder holds.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    try:
+        return dict(json.loads(path.read_text()))
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{path} is damaged ({error}); delete {path.parent} and train again"
         ) from error
+
+
+def write_json(path: pathlib.Path, content: dict[str, Any]) -> None:
+    """Writes a file of a run folder, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_suffix(".tmp")
+    scratch.write_text(json.dumps(content, indent=2) + "\n")
+    scratch.replace(path)
 
 
 def restore(run_path: pathlib.Path, dataset: data.DataConfig) -> Trained:
@@ -302,16 +347,16 @@ def _claim(run_path: pathlib.Path, settings: dict[str, Any]) -> None:
     """Marks a run folder as belonging to these settings."""
     path = run_path / _SETTINGS
     if not path.is_file():
-        run_path.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_suffix(".tmp")
-        scratch.write_text(json.dumps(settings, indent=2) + "\n")
-        scratch.replace(path)
+        write_json(run_path / _MADE_WITH, circumstances.here())
+        write_json(path, settings)
         return
     wanted, found = flatten(settings), flatten(read_settings(run_path))
     differences = [
         f"{name}={found.get(name)!r} there, {wanted.get(name)!r} here"
         for name in sorted(found.keys() | wanted.keys())
         if found.get(name) != wanted.get(name)
+        # Without effect, and not to be set.
+        and not (name.startswith("denoiser_") and not wanted.get("denoiser"))
     ]
     if differences:
         raise ValueError(
