@@ -59,6 +59,34 @@ def test_the_least_epsilon_is_found_between_those_of_the_grid():
     np.testing.assert_array_equal(trial.predictions, 1)
 
 
+def test_another_image_is_a_start_where_nothing_else_is():
+    """Of a model that sees its class in all noise and in all of one color."""
+    left = np.where(np.arange(28) < 14, 1.0, -1.0) / 392
+    weights = np.tile(left, 28).reshape(-1, 1)
+    inputs = keras.Input(data.IMAGE_SHAPE)
+    total = keras.layers.Dense(
+        1,
+        kernel_initializer=lambda shape, dtype: weights,
+        bias_initializer=keras.initializers.Constant(-0.6),
+    )(keras.layers.Flatten()(inputs))
+    scores = keras.layers.Concatenate()([-total, total])
+    model = keras.Model(inputs, {"scores": scores})
+    images = np.full((3, *data.IMAGE_SHAPE), 0.5, np.float32)
+    images[1] += 0.1
+    images[2, :, :14], images[2, :, 14:] = 1.0, 0.1
+    examples = data.Examples(images, np.array([0, 0, 1]), np.arange(3))
+    spec = AttackSpec("an_attack", "g", attacks.L2BrendelBethgeAttack())
+    fmodel = protocol.foolbox_model(models.classifier(model))
+    alone, started = (
+        protocol.Trial(model, "l2", examples.take(slice(2))) for _ in range(2)
+    )
+    search(spec, spec.runnable(), fmodel, alone)
+    search(spec, spec.runnable(), fmodel, started, others=examples)
+    assert np.isinf(alone.distances).all()
+    optimum = 0.6 / np.linalg.norm(weights)
+    np.testing.assert_allclose(started.distances, optimum, 0.01)
+
+
 def test_what_no_epsilon_is_enough_for_fails():
     epsilons, trial = asked(attacks.LinfFastGradientAttack(), [0.2], 790.0)
     assert np.isnan(epsilons).all()

@@ -16,7 +16,9 @@ What is found may be refined in the end, by what is known of the model.
 import numpy as np
 import tensorflow as tf
 
+from dim_tf import data
 from dim_tf import metrics
+from dim_tf.attacks import DatasetAttack
 from dim_tf.attacks import MarginMisclassification
 from dim_tf.attacks.adaptor import FixedEpsilon
 from dim_tf.attacks.norms import NORMS
@@ -39,7 +41,13 @@ _AGREEMENTS = 3
 
 
 def search(
-    spec: AttackSpec, attack, fmodel, trial: Trial, *, on_view: bool = False
+    spec: AttackSpec,
+    attack,
+    fmodel,
+    trial: Trial,
+    *,
+    on_view: bool = False,
+    others: data.Examples | None = None,
 ) -> np.ndarray:
     """Runs an attack on the samples of a trial, which keeps what it finds.
 
@@ -49,6 +57,8 @@ def search(
         fmodel: foolbox model.
         trial: judges.
         on_view: whether the foolbox model is but a view of the judge.
+        others: whose images an attack starts from where it finds no starting
+            point by itself, few enough for one model call; None: none.
 
     Returns:
         float64 `(n,)`: the epsilon that was enough, NaN where none was or the
@@ -66,6 +76,8 @@ def search(
         return _narrow(trial, attempt, grid, _ATTACK_HALVINGS)
     raw = attack(fmodel, images, labels, epsilons=None)[0].numpy()
     trial.consider(raw, push=True)
+    if spec.attack.supports_starting_points and others is not None:
+        raw = _started(trial, raw, attack, fmodel, others)
     if on_view:
         _go_farther(trial, raw)
         raw = _agreeing(trial, raw, attack, fmodel)
@@ -116,6 +128,33 @@ def refine(attack, fmodel, trial: Trial) -> None:
             starting_points=trial.adversarials[rows],
         )
         trial.consider(refined[0], rows, ties=True)
+
+
+def _started(trial, raw, attack, fmodel, others) -> np.ndarray:
+    """Attacks again what did not start, from the closest of other images.
+
+    To a model that sees its class in all noise and in all that is of one color,
+    an image of another class is still an adversarial to start from.
+    """
+    left = np.flatnonzero(np.isinf(trial.distances) & ~trial.moved)
+    if not len(left):
+        return raw
+    images, labels = trial.examples.images[left], trial.examples.labels[left]
+    closest = DatasetAttack(distance=attack.distance)
+    closest.feed(fmodel, others.images)
+    starts, _, found = closest(fmodel, images, labels, epsilons=None)
+    found = found.numpy()
+    if found.any():
+        raw, left = raw.copy(), left[found]
+        raw[left] = attack(
+            fmodel,
+            images[found],
+            labels[found],
+            epsilons=None,
+            starting_points=starts[found],
+        )[0]
+        trial.consider(raw[left], left, push=True)
+    return raw
 
 
 def _go_farther(trial, raw) -> None:

@@ -24,6 +24,9 @@ from dim_tf.evaluation.protocol import Trial
 from dim_tf.evaluation.search import refine
 from dim_tf.evaluation.search import search
 
+# Images, the first ones, that an attack may start from.
+_STARTS = 100
+
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
@@ -48,7 +51,11 @@ def run_shard(
     """
     examples = subject.examples.take(list(shard.positions))
     columns = records(
-        shard.cell, subject.model, examples, jit_compile=jit_compile
+        shard.cell,
+        subject.model,
+        examples,
+        jit_compile=jit_compile,
+        others=subject.examples.take(slice(_STARTS)),
     )
     if shard.num_adversarials is not None:
         for place, position in enumerate(shard.positions):
@@ -70,6 +77,7 @@ def records(
     examples: data.Examples,
     *,
     jit_compile: bool,
+    others: data.Examples | None = None,
 ) -> dict[str, Any]:
     """Attacks samples: one record each, whatever happens.
 
@@ -78,6 +86,7 @@ def records(
         model: images -> dict with `scores`.
         examples: the samples.
         jit_compile: whether XLA compiles the attack.
+        others: to start from, see `search`.
 
     Returns:
         Columns of `results.SCHEMA`. Costs are those of the samples attacked
@@ -97,7 +106,7 @@ def records(
     }
 
     def attack(rows):
-        return _attack(cell, model, examples.take(rows), jit_compile)
+        return _attack(cell, model, examples.take(rows), jit_compile, others)
 
     def look(rows):
         entries = gradients.largest_entries(model, examples.take(rows))
@@ -148,7 +157,7 @@ def _attacked(attack, rows) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
     yield rows, found
 
 
-def _attack(cell, model, examples, jit_compile) -> dict[str, Any]:
+def _attack(cell, model, examples, jit_compile, others) -> dict[str, Any]:
     view = models.search_view(model, cell.search_view)
     counter, fmodel = _counted(view)
     spec = cell.spec.for_model(model)
@@ -157,7 +166,9 @@ def _attack(cell, model, examples, jit_compile) -> dict[str, Any]:
     counter.take()
     started = time.perf_counter()
     on_view = bool(cell.search_view)
-    epsilons = search(spec, attack, fmodel, trial, on_view=on_view)
+    epsilons = search(
+        spec, attack, fmodel, trial, on_view=on_view, others=others
+    )
     seconds = time.perf_counter() - started
     forwards, backwards = counter.take()
     if cell.refined:
