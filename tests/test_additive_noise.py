@@ -1,3 +1,5 @@
+import itertools
+
 import foolbox
 import numpy as np
 import pytest
@@ -61,6 +63,14 @@ def test_noise_differs_between_images_seeds_and_epsilons(kind):
     for another in (first[1], other[0], larger[0]):
         one = first[0]
         assert abs(np.corrcoef(one, another)[0, 1]) < 0.5
+
+
+def test_noise_differs_between_attacks():
+    for one, other in itertools.combinations(SINGLE, 2):
+        first, second = (
+            changes(kind, EPSILON[kind.norm] / 100)[0] for kind in (one, other)
+        )
+        assert abs(np.corrcoef(first, second)[0, 1]) < 0.5
 
 
 @pytest.mark.parametrize("pixels", [36, 784])

@@ -12,6 +12,7 @@ from tiny_nets import foolbox_model
 
 from dim_tf.attacks import gradient_descent
 from dim_tf.attacks import samples
+from dim_tf.attacks import splitmix
 from dim_tf.attacks.norms import NORMS
 from dim_tf.attacks.problem import LOSSES
 
@@ -36,13 +37,16 @@ def model(net):
     return foolbox_model(net)
 
 
-def starts_of(norm, images, seed=0):
+def starts_of(norm, images, epsilon, seed=0):
     """The random starts of images, in the unit ball and their shape."""
     count = len(images)
     checked = samples.check(
         foolbox_model(TinyNet(1)), images, np.zeros(count, np.int64), seed=seed
     )
-    starts = NORMS[norm].random_start(checked.rows["seeds"], PIXELS)
+    seeds = splitmix.seeds_within(
+        checked.rows["seeds"], tf.fill((count, 1), np.float32(epsilon))
+    )
+    starts = NORMS[norm].random_start(seeds, PIXELS)
     return tf.reshape(starts, images.shape)
 
 
@@ -146,7 +150,7 @@ def test_steps_are_foolboxs(norm, targeted, settings, net, model, monkeypatch):
     images, epsilon = net.images, EPSILONS[norm]
     criterion = TARGETED((net.labels + 1) % 3) if targeted else net.labels
     theirs = attack_class(norm, KINDS[2], foolbox.attacks)
-    start = starts_of(norm, images)
+    start = starts_of(norm, images, epsilon)
     monkeypatch.setattr(
         theirs, "get_random_start", lambda self, x0, size: x0 + size * start
     )
@@ -232,6 +236,18 @@ def test_random_starts_follow_the_seed(norm, net, model):
     other = attack(seed=1, **settings)(*call, epsilons=0.3)[0].numpy()
     np.testing.assert_array_equal(first, again)
     assert (first != other).any(axis=(1, 2, 3)).all()
+
+
+@pytest.mark.parametrize("norm", NORM_NAMES)
+def test_every_epsilon_has_a_start_of_its_own(norm, net, model):
+    attack = attack_class(norm, KINDS[2])(steps=1, abs_stepsize=0.0)
+    images = 0.25 + net.images / 2  # away from the bounds
+    moves = []
+    for epsilon in (0.1, 0.2):
+        raw, _, _ = attack(model, images, net.labels, epsilons=epsilon)
+        moves.append(np.reshape(raw - images, (-1, PIXELS)))
+    for one, other in zip(*moves, strict=True):
+        assert abs(np.corrcoef(one, other)[0, 1]) < 0.7
 
 
 @pytest.mark.parametrize("norm", NORM_NAMES)

@@ -11,7 +11,8 @@ TensorFlow tensors. Unlike in foolbox, a sample whose scores name no class (one
 is NaN, the largest infinite, or the best two equal) is never adversarial,
 labels may be of any integer dtype, a failing sample fails alone, and attacks
 that climb the cross-entropy there climb the log-odds here, which are not flat
-where it is.
+where it is. The same call gives the same answer: restarts are `repeat(10)`, or
+calls with another `seed` each, and not the same call ten times.
 
 A model is traced when it is first attacked. Weights that change later are
 followed; what is in plain Python, such as a switch that the model looks at, is
@@ -47,6 +48,8 @@ SPECULATIVE_ROWS = 128
 # Epsilons are, until it sees about so many: fewer would not fill the cores,
 # more would be wasted on samples that a smaller one is enough for.
 GRID_ROWS = 512
+# And no more values: what layers make of large images fills the memory.
+GRID_VALUES = GRID_ROWS * 32 * 32 * 3
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
@@ -228,10 +231,11 @@ class FixedEpsilon(Native, foolbox.attacks.base.FixedEpsilonAttack):  # type: ig
         pixels = samples.rows["images"].shape[1]
         raw = np.empty((*shape, pixels), np.float32)
         clipped, success = np.empty_like(raw), np.zeros(shape, bool)
+        most = min(GRID_ROWS, GRID_VALUES // pixels)
         ascending = np.argsort(epsilons, kind="stable")
         left, waiting = np.arange(len(samples)), ascending
         while len(left) and len(waiting):
-            together = max(1, GRID_ROWS // len(left))
+            together = max(1, most // len(left))
             now, waiting = waiting[:together], waiting[together:]
             outputs = self.attempt(
                 samples.take(np.tile(left, len(now))),

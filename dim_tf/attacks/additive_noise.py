@@ -2,9 +2,11 @@
 
 Sources: foolbox; for the clipping-aware scaling, Rauber and Bethge, "Fast
 differentiable clipping-aware normalization and rescaling" (2020). As with
-foolbox, every epsilon has draws of its own: trying several is worth as much.
+foolbox, every attack and every epsilon has draws of its own: trying several is
+worth as much.
 """
 
+import zlib
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -22,14 +24,9 @@ from dim_tf.attacks.norms import NORMS
 _NEWTON_STEPS = 15
 
 
-def gaussian(problem, *numbers):
-    """Draws of these numbers, `(batch, k, pixels)`."""
-    return splitmix.normal(problem.seeds, problem.pixels, *numbers)
-
-
-def uniform(problem, *numbers):
-    """Draws of these numbers within (-1, 1), `(batch, k, pixels)`."""
-    return 2.0 * splitmix.uniform(problem.seeds, problem.pixels, *numbers) - 1.0
+def uniform(seeds, count, *numbers):
+    """Uniform numbers within (-1, 1); see `splitmix.uniform`."""
+    return 2.0 * splitmix.uniform(seeds, count, *numbers) - 1.0
 
 
 def normalized(norm):
@@ -88,8 +85,9 @@ class AdditiveNoise(FixedEpsilon):
 
     def perturbed(self, problem, epsilon, numbers):
         """Images with the draws of these numbers: `(batch, k, pixels)`."""
-        budget = tf.bitcast(epsilon[:, 0], tf.int32)
-        draws = type(self).draw(problem, budget, numbers)
+        seeds = problem.seeds_within(epsilon)
+        kind = zlib.crc32(type(self).__name__.encode()) >> 1  # of 31 bits
+        draws = type(self).draw(seeds, problem.pixels, kind, numbers)
         change = type(self).scale(problem, draws, epsilon[:, None])
         return problem.clip(problem.images[:, None] + change)
 
@@ -139,7 +137,7 @@ class RepeatedAdditiveNoise(AdditiveNoise):
 class L2AdditiveGaussianNoiseAttack(AdditiveNoise):
     """Gaussian noise of L2 size epsilon before clipping."""
 
-    norm, draw, scale = "l2", gaussian, normalized("l2")
+    norm, draw, scale = "l2", splitmix.normal, normalized("l2")
 
 
 class L2AdditiveUniformNoiseAttack(AdditiveNoise):
@@ -151,7 +149,7 @@ class L2AdditiveUniformNoiseAttack(AdditiveNoise):
 class L2ClippingAwareAdditiveGaussianNoiseAttack(AdditiveNoise):
     """Gaussian noise of L2 size epsilon after clipping."""
 
-    norm, draw, scale = "l2", gaussian, clipping_aware
+    norm, draw, scale = "l2", splitmix.normal, clipping_aware
 
 
 class L2ClippingAwareAdditiveUniformNoiseAttack(AdditiveNoise):
@@ -169,7 +167,7 @@ class LinfAdditiveUniformNoiseAttack(AdditiveNoise):
 class L2RepeatedAdditiveGaussianNoiseAttack(RepeatedAdditiveNoise):
     """Gaussian noise of L2 size epsilon before clipping, again and again."""
 
-    norm, draw, scale = "l2", gaussian, normalized("l2")
+    norm, draw, scale = "l2", splitmix.normal, normalized("l2")
 
 
 class L2RepeatedAdditiveUniformNoiseAttack(RepeatedAdditiveNoise):
@@ -181,7 +179,7 @@ class L2RepeatedAdditiveUniformNoiseAttack(RepeatedAdditiveNoise):
 class L2ClippingAwareRepeatedAdditiveGaussianNoiseAttack(RepeatedAdditiveNoise):
     """Gaussian noise of L2 size epsilon after clipping, again and again."""
 
-    norm, draw, scale = "l2", gaussian, clipping_aware
+    norm, draw, scale = "l2", splitmix.normal, clipping_aware
 
 
 class L2ClippingAwareRepeatedAdditiveUniformNoiseAttack(RepeatedAdditiveNoise):

@@ -134,7 +134,7 @@ class BrendelBethge(Minimization):
         moved = problem.clip(current + change)
         if self.norm == "l0":
             away = tf.abs(moved - problem.images)
-            at_home = away <= trust_region.AT_HOME
+            at_home = away <= trust_region.AT_HOME * problem.range
             moved = tf.where(at_home, problem.images, moved)
         new = {
             "active": state["active"] & (step < self.steps),

@@ -62,7 +62,8 @@ class DatasetAttack(Flexible):
                 f"fed images have {images.shape[1]} values each, the inputs "
                 f"{samples.rows['images'].shape[1]}"
             )
-        known = decided(scores)
+        second, first = np.sort(scores, 1)[:, -2:].T
+        known = decided(scores) & (first > second)
         images, predictions = images[known], scores[known].argmax(1)
         starts = samples.rows["images"].numpy()
         for row, clean in enumerate(starts.copy()):

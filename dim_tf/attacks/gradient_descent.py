@@ -32,7 +32,8 @@ class GradientDescent(FixedEpsilon):
         rel_stepsize: length of a step, in epsilons.
         abs_stepsize: length of a step; None: by `rel_stepsize`.
         steps: gradient steps.
-        random_start: whether to start anywhere in the ball or at its center.
+        random_start: whether to start anywhere in the ball, elsewhere for
+            every epsilon, or at its center.
         loss: what to climb, one of `problem.LOSSES`.
     """
 
@@ -69,8 +70,7 @@ class GradientDescent(FixedEpsilon):
     def prepare(self, problem):
         # Without a random start the first gradient serves every epsilon.
         if self.random_start:
-            start = self.ball.random_start(problem.seeds, problem.pixels)
-            return {"start": start}
+            return {}
         return {"first": self.direction(problem, problem.images)}
 
     def perturb(self, problem, epsilon, prepared):
@@ -86,7 +86,10 @@ class GradientDescent(FixedEpsilon):
         flat, left = problem.images, self.steps
         memory = tf.zeros_like(flat)
         if self.random_start:
-            flat = problem.clip(flat + epsilon * prepared["start"])
+            # As in foolbox, a list of epsilons is as many starts.
+            seeds = problem.seeds_within(epsilon)
+            start = self.ball.random_start(seeds, problem.pixels)
+            flat = problem.clip(flat + epsilon * start)
         else:
             flat, memory = move(flat, memory, prepared["first"])
             left -= 1

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from dim_tf.attacks import splitmix
+
 # How many backward passes one that is traced now stands for: pfor makes many
 # of it, and still runs once what counts them.
 passes_at_once = contextvars.ContextVar("passes_at_once", default=1)
@@ -138,6 +140,11 @@ class Problem:
     @property
     def pixels(self) -> int:
         return self.images.shape[1]
+
+    def seeds_within(self, epsilon):
+        """Seeds of what is drawn anew for every epsilon `(batch, 1)`."""
+        # In another unit of the pixels the draws are the same.
+        return splitmix.seeds_within(self.seeds, epsilon / self.range)
 
     @property
     def range(self) -> float:

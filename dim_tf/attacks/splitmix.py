@@ -43,6 +43,18 @@ def fold_in(keys, numbers):
     return _mix(keys + _GOLDEN * (_word(numbers) + np.uint64(1)))
 
 
+def seeds_within(seeds, epsilon):
+    """Seeds of what is drawn anew for every epsilon.
+
+    Args:
+        seeds: int32 `(batch, 2)`.
+        epsilon: float32 `(batch, 1)`, as a share of the pixels' range.
+    """
+    first, second = tf.unstack(seeds, axis=1)
+    budget = tf.bitcast(epsilon[:, 0], tf.int32)
+    return tf.stack([first, tf.bitwise.bitwise_xor(second, budget)], 1)
+
+
 def _draw(seeds, count, numbers):
     keys = fold_in(_word(seeds[:, 0]), seeds[:, 1])
     for each in numbers:
