@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import shutil
+import threading
 import weakref
 
 import httpx2 as httpx
@@ -24,6 +25,7 @@ from tensorflow_serving.apis import get_model_status_pb2
 
 from dim_tf.serving import app
 from dim_tf.serving import demo
+from dim_tf.serving.errors import RequestError
 from dim_tf.serving.models import Limits
 from dim_tf.serving.models import Models
 from dim_tf.serving.repository import Repository
@@ -250,6 +252,56 @@ def test_a_new_version_is_picked_up(tmp_path, random_images):
         assert client.get("/v2/health/ready").status_code == 503
 
 
+def test_an_older_version_is_served_where_the_newest_is_damaged(
+    tmp_path, caplog
+):
+    export(tmp_path)
+    export(tmp_path, seed=1)
+    (tmp_path / "dim" / "3").mkdir()
+    (tmp_path / "dim" / "3" / "saved_model.pb").write_bytes(b"no model")
+    repository = Repository(tmp_path)
+    for _ in range(2):
+        repository.refresh()
+        assert repository.get("dim").number == 2
+    assert [record.message[:13] for record in caplog.records] == [
+        "dim version 3"
+    ]
+
+
+def test_what_would_take_too_long_is_not_begun(tmp_path, random_images):
+    export(tmp_path)
+    repository = Repository(tmp_path)
+    repository.refresh()
+    version, offer = repository.get("dim"), demo.OFFERS["linf_pgd"]
+    with pytest.raises(RequestError, match="dim takes .* 480 times that"):
+        demo.run(version, 1e-3, offer, random_images[:1], 3, 0.5)
+
+
+def test_a_model_that_goes_answers_who_waits(tmp_path, random_images):
+    model = export(tmp_path)
+    repository = Repository(tmp_path)
+    repository.refresh()
+    served = Models(repository, LIMITS, lambda name, rows: None)
+    signature = repository.get("dim").default
+
+    async def ask():
+        images = {"images": random_images}
+        waiting = [
+            asyncio.create_task(served.predict(signature, images))
+            for _ in range(5)
+        ]
+        await asyncio.sleep(0)
+        shutil.rmtree(tmp_path / "dim")
+        await served.refresh()
+        return await asyncio.gather(*waiting)
+
+    threads = threading.active_count()
+    for outputs in asyncio.run(ask()):
+        wanted = expected(model, random_images)["scores"]
+        np.testing.assert_allclose(outputs["scores"], wanted, atol=1e-5)
+    assert threading.active_count() <= threads
+
+
 def test_models_that_are_not_there(tmp_path):
     with pytest.raises(FileNotFoundError, match="no folder"):
         Repository(tmp_path / "none")
@@ -267,7 +319,7 @@ def test_a_version_that_was_attacked_goes_when_it_is_replaced(
     repository.refresh()
     served = Models(repository, LIMITS, lambda name, rows: None)
     version = repository.get("dim")
-    demo.run(version, demo.OFFERS["linf_fgsm"], random_images[:1], 3, 0.5)
+    demo.run(version, 60, demo.OFFERS["linf_fgsm"], random_images[:1], 3, 0.5)
     replaced = weakref.ref(version)
     del version
     gc.freeze()  # as the command does with what is there at first

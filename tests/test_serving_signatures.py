@@ -137,6 +137,22 @@ def classifier(classes=10, dtype=tf.float32):
     return tf.function(classify, [spec])
 
 
+def test_a_model_may_refuse_zeros(tmp_path):
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.float32, name="x")])
+    def shares(x):
+        total = tf.reduce_sum(x)
+        with tf.control_dependencies([tf.debugging.assert_positive(total)]):
+            return {"y": x / total}
+
+    save(tmp_path, "shares", serving_default=shares)
+    with serving(tmp_path) as client:
+        url = "/v1/models/shares:predict"
+        good = client.post(url, json={"instances": [1.0, 3.0]})
+        assert good.json() == {"predictions": [0.25, 0.75]}
+        bad = client.post(url, json={"instances": [0.0, 0.0]})
+        assert bad.status_code == 400
+
+
 OTHERS = {
     "two_classes": classifier(classes=2),
     "bytes": classifier(dtype=tf.uint8),

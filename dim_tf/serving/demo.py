@@ -7,6 +7,7 @@ not: a drawing made to look like MNIST, and attacks on the served models.
 import asyncio
 import dataclasses
 import pathlib
+import timeit
 from typing import Any
 
 import fastapi
@@ -110,7 +111,9 @@ def router(models: Models) -> fastapi.APIRouter:
         asked = _asked(body, version)
         await _turn(running, models.limits)
         try:
-            found = await asyncio.to_thread(run, version, *asked)
+            found = await asyncio.to_thread(
+                run, version, models.limits.seconds, *asked
+            )
         finally:
             running.release()
         return answer(found)
@@ -140,6 +143,7 @@ def static_files() -> fastapi.staticfiles.StaticFiles:
 
 def run(
     version: Version,
+    limit: float,
     offer: Offer,
     image: np.ndarray,
     label: int,
@@ -149,6 +153,7 @@ def run(
 
     Args:
         version: the model; differentiable, as SavedModels are.
+        limit: of seconds that it may take.
         offer: the attack.
         image: float32 `(1, 28, 28, 1)` in [0, 1].
         label: which the model is to be moved away from.
@@ -157,7 +162,25 @@ def run(
     Returns:
         `epsilons`, `images (n, 28, 28)`, `labels` and `scores` at each, the
         first being the image itself.
+
+    Raises:
+        RequestError: 400, it would take longer.
     """
+    once = min(
+        timeit.repeat(
+            lambda: version.default.predict({"images": image}),
+            number=1,
+            repeat=3,
+        )
+    )
+    passes = _FRAMES * getattr(offer.attack, "steps", 1)
+    if passes * once > limit:
+        raise RequestError(
+            400,
+            f"{version.name} takes {once:.2g} s for an image, and an attack by "
+            f"{offer.label} {passes} times that, more than {limit:g} s; use "
+            "`python -m dim_tf.evaluate`",
+        )
     budgets = np.linspace(0.0, epsilon, _FRAMES + 1)
     _, found, _ = offer.attack(
         _classifier(version),

@@ -108,8 +108,9 @@ class Models:
         }
         for signature in self._batchers.keys() - served:
             del self._batchers[signature]
+        # Their threads end with the last of the requests that still wait.
         for name in self._executors.keys() - set(self.repository.names):
-            self._executors.pop(name).shutdown(wait=False)
+            del self._executors[name]
         if before - self._numbers():
             await asyncio.to_thread(_free)
 

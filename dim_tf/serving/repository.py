@@ -6,6 +6,7 @@ The newest version of every model is served. When a newer folder appears it is
 loaded beside the old one, which goes as soon as the new one is warm.
 """
 
+import contextlib
 import dataclasses
 import logging
 import pathlib
@@ -66,14 +67,14 @@ class Signature:
                     "export it so"
                 )
         # The first call traces and allocates, which nobody should wait for.
-        self.predict(
-            {
-                tensor.name: np.zeros(
-                    [size or 1 for size in tensor.shape], tensor.dtype
-                )
-                for tensor in self.inputs.values()
-            }
-        )
+        zeros = {
+            tensor.name: np.zeros(
+                [size or 1 for size in tensor.shape], tensor.dtype
+            )
+            for tensor in self.inputs.values()
+        }
+        with contextlib.suppress(RequestError):  # who takes anything but zeros
+            self.predict(zeros)
 
     def predict(
         self, inputs: Mapping[str, np.ndarray]
@@ -244,21 +245,26 @@ class Repository:
         return found
 
     def _load_newest(self, name: str, folders: dict[int, pathlib.Path]) -> None:
-        number = max(folders)
+        newest = max(folders)
         served = self._serving.get(name)
-        if served and served.number == number:
+        if served and served.number == newest:
             self._failed.pop(name, None)
             return
         # It may have been seen while it was being copied.
-        attempt = _Failure(number, _files(folders[number]))
+        attempt = _Failure(newest, _files(folders[newest]))
         if self._failed.get(name) == attempt:
             return
-        try:
-            self._serving[name] = Version(name, number, folders[number])
-            self._failed.pop(name, None)
-        except Exception as error:  # whatever a damaged file may raise
-            _LOG.error("%s version %d: %s", name, number, error)
-            self._failed[name] = attempt
+        self._failed[name] = attempt
+        # What is served already is better than anything older.
+        for number in [newest] if served else sorted(folders, reverse=True):
+            try:
+                self._serving[name] = Version(name, number, folders[number])
+            except Exception as error:  # whatever a damaged file may raise
+                _LOG.error("%s version %d: %s", name, number, error)
+                continue
+            if number == newest:
+                del self._failed[name]
+            return
 
     @property
     def names(self) -> list[str]:
