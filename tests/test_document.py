@@ -213,6 +213,10 @@ def test_costs_are_means_over_the_attacked(tmp_path):
     columns["forwards"] = [1000 + 10 * n for n in range(16)]
     columns["backwards"] = [n for n in range(16)]
     columns["seconds"] = [0.5 + n for n in range(16)]
+    for broken in (4, 6):
+        columns["status"][broken] = "error"
+        for cost in ("forwards", "backwards", "seconds"):
+            columns[cost][broken] = 0
     table = pa.table(columns, TABLE.schema)
     header, _, *rows = fill("{{ costs() }}", tmp_path, table).splitlines()
     assert header == "|  | `cnn` | `dim` |"

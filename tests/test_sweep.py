@@ -223,7 +223,7 @@ def test_what_breaks_breaks_alone(subject):
     assert np.isinf(columns["distance_l2"][7])
 
 
-def test_a_gradient_that_breaks_breaks_alone(subject, monkeypatch):
+def test_a_gradient_that_breaks_breaks_alone(subject, monkeypatch, tmp_path):
     largest_entries = gradients.largest_entries
 
     def breaking(model, examples):
@@ -239,6 +239,8 @@ def test_a_gradient_that_breaks_breaks_alone(subject, monkeypatch):
     np.testing.assert_array_equal(np.flatnonzero(broken), [7])
     assert columns["message"][7] == "MemoryError: out of memory"
     assert columns["status"][7] != "error"
+    for shard in planning.plan(tmp_path, [BIM], COUNT, COUNT):
+        assert sweep.run_shard(shard, subject, jit_compile=False) == ()
 
 
 def test_what_is_there_is_not_made_again(subject, tmp_path):

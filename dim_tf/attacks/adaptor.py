@@ -15,8 +15,9 @@ where it is. The same call gives the same answer: restarts are `repeat(10)`, or
 calls with another `seed` each, and not the same call ten times.
 
 A model is traced when it is first attacked. Weights that change later are
-followed; what is in plain Python, such as a switch that the model looks at, is
-not: after such a change, wrap the model in a new `foolbox.TensorFlowModel`.
+followed, but by ABS (see `LatentSearch`); what is in plain Python, such as a
+switch that the model looks at, is not: after such a change, wrap the model in a
+new `foolbox.TensorFlowModel`.
 """
 
 import abc

@@ -61,6 +61,8 @@ class LatentSearch(keras.layers.Layer):
 
     Decodings of the samples are no weights: they are made from the decoder's
     when the layer is first called, or traced, with other weights than before.
+    A graph that was traced before, be it of `metrics.outputs` or of an attack,
+    does not see that they changed: load such a model anew.
 
     Args:
         decoder: `layers.Stack` of the classes' decoders, `(latent_units,)` ->
@@ -103,7 +105,9 @@ class LatentSearch(keras.layers.Layer):
         )
         kept = max(1, round(_LIKELY * samples))
         likely_first = np.argsort(np.square(normal).sum(1), kind="stable")
-        self._prior = normal[np.sort(likely_first[:kept])]
+        likely = normal[np.sort(likely_first[:kept])]
+        sizes = np.linalg.norm(likely, axis=1, keepdims=True)
+        self._prior = likely * np.minimum(1.0, radius / sizes, dtype=np.float32)
         self._pixels = math.prod(decoder.copy_output_shape)
         self._decodings = derived((self.classes, kept, self._pixels))
         self._offsets = derived((self.classes, kept))

@@ -266,7 +266,9 @@ def _mean_costs(records: pa.Table, wanted: pc.Expression) -> _Costs:
     With threads, their order would not be that of the records.
     """
     names = ("forwards", "backwards", "seconds")
-    kept = records.filter(wanted & (pc.field("status") != "misclassified"))
+    # Of what broke no cost is known.
+    costly = ~pc.field("status").isin(["misclassified", "error"])
+    kept = records.filter(wanted & costly)
     means = kept.group_by(["model", "attack"], use_threads=False).aggregate(
         [(name, "mean") for name in names]
     )
