@@ -20,21 +20,22 @@ def subject():
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "named"),
     [
-        {"weights_digest": "other"},
-        {"dataset": "else"},
-        {"settings": {"abs_steps": 7}},
+        ({"weights_digest": "other"}, "weights_digest"),
+        ({"refined": True}, "refinement"),
+        ({"dataset": "else"}, "dataset"),
+        ({"settings": {"abs_steps": 7}}, "settings"),
     ],
 )
 def test_attacks_on_another_model_of_the_name_are_refused(
-    subject, tmp_path, change
+    subject, tmp_path, change, named
 ):
     """A minimum over both would be of neither."""
     run(tmp_path, subject, [DDN])
     planning.plan(tmp_path, [dataclasses.replace(BIM, seed=1)], COUNT, 10)
     other = dataclasses.replace(BIM, **change)
-    with pytest.raises(ValueError, match=f"l2_ddn.*{next(iter(change))}"):
+    with pytest.raises(ValueError, match=f"l2_ddn.*{named}"):
         planning.plan(tmp_path, [other], COUNT, 10)
 
 

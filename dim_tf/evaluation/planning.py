@@ -59,6 +59,7 @@ class Cell:
             "weights_digest": self.weights_digest,
             "dataset": self.dataset,
             "settings": dict(self.settings) or None,
+            "refinement": repr(REFINEMENT) if self.refined else None,
         }
 
     @property
@@ -72,7 +73,6 @@ class Cell:
             "clip_tries": CLIP_TRIES if is_clipped(self.spec) else None,
             "seed": self.seed,
             "search_view": dict(self.search_view),
-            "refinement": repr(REFINEMENT) if self.refined else None,
         }
 
 
@@ -153,7 +153,8 @@ def plan(
     """
     missing = []
     cells = list(cells)
-    # A minimum over attacks on two models would be of neither.
+    # A minimum over attacks on two models would be of neither, and one over
+    # answers some of which are refined would be neither kind's.
     models = {cell.model: cell.of_model for cell in cells}
     for model, made_of in models.items():
         for path in sorted((folder / model).glob("*/*.parquet")):
