@@ -39,7 +39,7 @@ def test_the_paper_is_not_beside_what_is_of_other_images(tmp_path):
     for expression, words in {
         "summary('dim')": "(66%, 1.9)",
         "table('dim')": "paper 66%",
-        "narrowing('dim')": "66%, 1.9",
+        "narrowing('dim')": "| 66% |",
         "departures(0.0)": "| `l2_bim` | 0% [",
     }.items():
         template = f"{{{{ {expression} }}}}"

@@ -271,7 +271,4 @@ def _left(cells: list[Cell]) -> float:
 def _paper_minimum(cells: list[Cell]) -> str:
     together = statistics.closest(cells, f"all_{cells[0].norm}")
     accuracy = paper.accuracy(together)
-    median = paper.median(together)
-    if accuracy is None or median is None:
-        return "-"
-    return f"{accuracy:.0%}, {median:g}"
+    return "-" if accuracy is None else f"{accuracy:.0%}"
