@@ -257,6 +257,8 @@ def main(argv: list[str]) -> None:
     if settings.images:
         reason = "--images are attacked, and no data set"
         config.reject_flags(data.DataConfig, reason)
+    reason = "the test images are attacked"
+    config.reject_flags(data.DataConfig, reason, prefix="validation_")
     _sweep(settings, config.from_flags(data.DataConfig))
 
 

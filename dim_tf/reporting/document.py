@@ -32,9 +32,9 @@ A template is Jinja's, and calls these:
                                     the same of the samples of one model alone,
                                     where others have more
 
-so that no number is written by hand. With `--allow_missing`, `-` stands for
-what is of no sample: a minimum over attacks that have none in common. It also
-stands for a gallery of records that keep no adversarials.
+so that numbers need not be written by hand. With `--allow_missing`, `-` stands
+for what is of no sample: a minimum over attacks that have none in common. It
+also stands for a gallery of records that keep no adversarials.
 """
 
 import pathlib
