@@ -94,7 +94,8 @@ def _fractions(priorities, gains, amount):
 
 def _l0(weights, rooms, amount):
     gains = weights * rooms
-    # Ties would share what one of them can do alone.
+    # Ties would share what one of them can do alone. The last of 150,000 pixels
+    # is held to be 4 % less worth by it, as float32 tells no closer ones apart.
     rank = tf.range(gains.shape[1], dtype=tf.float32)
     return rooms * _fractions(gains * (1.0 - 2**-22 * rank), gains, amount)
 
