@@ -208,7 +208,17 @@ def test_success_never_falls_with_epsilon(together, monkeypatch):
                 )
 
 
-def test_what_is_found_is_not_attacked_again(monkeypatch):
+@pytest.mark.parametrize(
+    ("limit", "most", "expected"),
+    [
+        ("GRID_ROWS", 1, [6, 5, 4, 2]),
+        ("GRID_ROWS", 10, [6, 10, 2]),
+        ("GRID_VALUES", 10 * 36, [6, 10, 2]),
+    ],
+)
+def test_what_is_found_is_not_attacked_again(
+    limit, most, expected, monkeypatch
+):
     seen = []
 
     @frozen
@@ -220,9 +230,9 @@ def test_what_is_found_is_not_attacked_again(monkeypatch):
 
     images = GRAY - np.linspace(0, 0.25, COUNT)[:, None, None, None]
     images = images.astype(np.float32)
-    monkeypatch.setattr(adaptor, "GRID_ROWS", 1)
+    monkeypatch.setattr(adaptor, limit, most)
     Logged()(above(0.55), images, ZEROS, epsilons=[0.4, 0.08, 0.12, 0.22])
-    assert seen == [6, 5, 4, 2]
+    assert seen == expected
 
 
 def test_perturbations_are_clipped_and_judged_again():
