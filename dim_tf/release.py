@@ -48,9 +48,9 @@ class ReleaseConfig:
 
 def remember(destination: ReleaseConfig, run_path: pathlib.Path) -> None:
     """Leaves in a run folder how its model is to be released."""
-    training.write_json(
-        run_path / _DESTINATION, dataclasses.asdict(destination)
-    )
+    folder = str(pathlib.Path(destination.saved_models).resolve())
+    content = {**dataclasses.asdict(destination), "saved_models": folder}
+    training.write_json(run_path / _DESTINATION, content)
 
 
 def remembered(run_path: pathlib.Path) -> dict[str, Any]:

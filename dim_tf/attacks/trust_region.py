@@ -22,7 +22,8 @@ from dim_tf.attacks.moves import MOVES
 from dim_tf.attacks.moves import total
 from dim_tf.attacks.moves import water_level
 
-# What is no farther away from the image counts as there, as in foolbox.
+# What is no farther away from the image counts as there, as in foolbox; of the
+# range of pixels.
 AT_HOME = 1e-4
 # How often the part of the way home is halved, at most. In L0 a coarse part
 # could be the same for ever.

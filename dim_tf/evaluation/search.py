@@ -58,7 +58,7 @@ def search(
         trial: judges.
         on_view: whether the foolbox model is but a view of the judge.
         others: whose images an attack starts from where it finds no starting
-            point by itself, few enough for one model call; None: none.
+            point by itself; None: none.
 
     Returns:
         float64 `(n,)`: the epsilon that was enough, NaN where none was or the
@@ -141,7 +141,9 @@ def _started(trial, raw, attack, fmodel, others) -> np.ndarray:
         return raw
     images, labels = trial.examples.images[left], trial.examples.labels[left]
     closest = DatasetAttack(distance=attack.distance)
-    closest.feed(fmodel, others.images)
+    size = len(trial.examples)
+    for first in range(0, len(others), size):
+        closest.feed(fmodel, others.images[first : first + size])
     starts, _, found = closest(fmodel, images, labels, epsilons=None)
     found = found.numpy()
     if found.any():
