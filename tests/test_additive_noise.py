@@ -6,12 +6,12 @@ import pytest
 import tensorflow as tf
 from tiny_nets import MODEL
 from tiny_nets import NET
-from tiny_nets import PIXELS
 from tiny_nets import check_rows
 from tiny_nets import check_rows_are_independent
 from tiny_nets import foolbox_model
 
 from dim_tf.attacks import additive_noise
+from dim_tf.attacks.problem import Problem
 
 EPSILON = {"l2": 1.0, "linf": 0.3}
 ATTACKS = [
@@ -105,16 +105,12 @@ def test_repeated_noise_keeps_the_first_draw_that_fools(kind):
     epsilon = 3.0 if kind.norm == "l2" else 0.6
     images, labels = NET.images, NET.labels
     raw, _, success = attack(MODEL, images, labels, epsilons=epsilon)
-    rows = check_rows(attack).rows
-    problem = type(
-        "",
-        (),
-        {
-            **rows,
-            "pixels": PIXELS,
-            "bounds": (0, 1),
-            "clip": staticmethod(lambda flat: tf.clip_by_value(flat, 0.0, 1.0)),
-        },
+    problem = Problem(
+        **check_rows(attack).rows,
+        targeted=False,
+        model=NET,
+        shape=images.shape[1:],
+        bounds=(0.0, 1.0),
     )
     tried = attack.perturbed(
         problem, tf.fill((len(labels), 1), epsilon), tf.range(40)[None]
