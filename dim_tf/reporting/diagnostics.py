@@ -107,10 +107,17 @@ def _gradients(records):
             (sizes < _LEAST_GRADIENT, "zero or next to it"),
             (np.isnan(sizes), "not finite"),
         ):
+            if lost.any():
+                yield (
+                    ALARM,
+                    f"Gradients of {model} are {word} at {lost.sum():,} of "
+                    f"{len(sizes):,} clean images.",
+                )
+        if (sizes >= _LEAST_GRADIENT).all():
             yield (
-                ALARM if lost.any() else NOTE,
-                f"Gradients of {model} are {word} at {lost.sum():,} of "
-                f"{len(sizes):,} clean images.",
+                NOTE,
+                f"Gradients of {model} are finite and not next to zero at all "
+                f"of {len(sizes):,} clean images.",
             )
 
 
@@ -131,6 +138,7 @@ def _gains(cells, probes):
         ),
     }
     attacks = {(cell.model, cell.attack): cell for cell in cells}
+    same: dict[tuple[str, str], list[str]] = {}
     for probe in probes:
         suffix = next(s for s in words if probe.attack.endswith(s))
         name = probe.attack.removesuffix(suffix)
@@ -146,12 +154,15 @@ def _gains(cells, probes):
         after = _robust(both, both.samples).mean()
         more, sign = words[suffix]
         strong = before - after > _MARGIN
-        yield (
-            ALARM if strong else NOTE,
-            f"{name} on {probe.model} {more}: robust accuracy "
-            f"{before:.0%} becomes {after:.0%}"
-            + (f", {sign}." if strong else "."),
-        )
+        if before == after:
+            same.setdefault((probe.model, more), []).append(name)
+        else:
+            yield (
+                ALARM if strong else NOTE,
+                f"{name} on {probe.model} {more}: robust accuracy "
+                f"{before:.0%} becomes {after:.0%}"
+                + (f", {sign}." if strong else "."),
+            )
         missed = _robust(attack, both.samples).mean() - after
         if lesser is probe and missed > _MARGIN:
             yield (
@@ -161,6 +172,12 @@ def _gains(cells, probes):
                 "far apart there. "
                 "Attack with the same thresholds.",
             )
+    for (model, more), names in same.items():
+        yield (
+            NOTE,
+            f"{', '.join(names)} on {model} {more}: robust accuracy does not "
+            "change.",
+        )
 
 
 def _by_threshold(records, limits) -> tuple[pa.Table, pa.Table]:
