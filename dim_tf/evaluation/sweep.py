@@ -24,7 +24,8 @@ from dim_tf.evaluation.protocol import Trial
 from dim_tf.evaluation.search import refine
 from dim_tf.evaluation.search import search
 
-# Images, the first ones, that an attack may start from.
+# Images that an attack may start from: the first ones, which are the same for
+# any number of images from there on.
 _STARTS = 100
 
 

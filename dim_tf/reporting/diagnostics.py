@@ -116,8 +116,8 @@ def _gradients(records):
         if (sizes >= _LEAST_GRADIENT).all():
             yield (
                 NOTE,
-                f"Gradients of {model} are finite and not next to zero at all "
-                f"of {len(sizes):,} clean images.",
+                f"Gradients of {model} can be followed at all of "
+                f"{len(sizes):,} clean images.",
             )
 
 
