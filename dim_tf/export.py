@@ -25,6 +25,7 @@ from dim_tf import release
 from dim_tf import training
 from dim_tf.models import onnx_file
 from dim_tf.models import saving
+from dim_tf.training import run_folder
 
 FORMATS = {"saved_model": saving.export, "onnx": onnx_file.export}
 
@@ -89,7 +90,7 @@ def export_trained(
 
 def export_run(model: str, run_path: pathlib.Path) -> Iterator[str]:
     """Writes the model of a finished run; yields lines for the user."""
-    settings = training.read_settings(run_path)
+    settings = run_folder.read_settings(run_path)
     if model not in ("all", settings["model"]):
         raise ValueError(
             f"{run_path} holds a {settings['model']}, not a {model}"

@@ -15,6 +15,7 @@ from dim_tf import training
 from dim_tf.evaluation import first_look
 from dim_tf.models import onnx_file
 from dim_tf.models import saving
+from dim_tf.training import run_folder
 
 _DESTINATION = "release.json"
 
@@ -50,13 +51,13 @@ def remember(destination: ReleaseConfig, run_path: pathlib.Path) -> None:
     """Leaves in a run folder how its model is to be released."""
     folder = str(pathlib.Path(destination.saved_models).resolve())
     content = {**dataclasses.asdict(destination), "saved_models": folder}
-    training.write_json(run_path / _DESTINATION, content)
+    run_folder.write_json(run_path / _DESTINATION, content)
 
 
 def remembered(run_path: pathlib.Path) -> dict[str, Any]:
     """What `remember` left; nothing in runs of earlier versions."""
     path = run_path / _DESTINATION
-    return training.read_json(path) if path.is_file() else {}
+    return run_folder.read_json(path) if path.is_file() else {}
 
 
 def variants(name: str) -> Iterator[str]:

@@ -22,6 +22,7 @@ from dim_tf import pictures
 from dim_tf import release
 from dim_tf import training
 from dim_tf.training import callbacks
+from dim_tf.training import run_folder
 
 
 def define_flags() -> None:
@@ -76,7 +77,7 @@ def main(argv: list[str]) -> None:
 
     plan = training.prepare(run, sizes, recipe, dataset)
     tensorboard = callbacks.TensorBoard(
-        run.run_path, training.flatten(plan.settings)
+        run.run_path, run_folder.flatten(plan.settings)
     )
     trained = plan.run([callbacks.Progress(), tensorboard])
     release.remember(destination, run.run_path)

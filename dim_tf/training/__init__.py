@@ -1,7 +1,6 @@
 """Training any model of the registry, from settings to a model folder."""
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -10,7 +9,6 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from dim_tf import circumstances
 from dim_tf import config
 from dim_tf import data
 from dim_tf import models
@@ -23,21 +21,10 @@ from dim_tf.training import analysis_by_synthesis
 from dim_tf.training import classifier
 from dim_tf.training import dim
 from dim_tf.training import loop
+from dim_tf.training import run_folder
 
 STRATEGIES = ("default", "mirrored")
-_SETTINGS = "settings.json"
-# On what it was begun; a run may go on elsewhere.
-_MADE_WITH = "made_with.json"
 _CHECKPOINTS = "checkpoints"
-_NEEDED = (
-    "model",
-    "seed",
-    "batch_size",
-    "dataset",
-    "validation_size",
-    "sizes",
-    "recipe",
-)
 TRAINABLE = tuple(
     name for name, entry in models.MODELS.items() if entry.parent is None
 )
@@ -160,7 +147,7 @@ class Training:
             FloatingPointError: the loss is not finite.
         """
         folder = self.config.run_path
-        _claim(folder, self.settings)
+        run_folder.claim(folder, self.settings)
         seconds = loop.run(
             self.stages,
             folder / _CHECKPOINTS,
@@ -183,9 +170,7 @@ class Training:
         return self._trained(loop.restore(self.stages, folder))
 
     def _trained(self, seconds):
-        path = self.config.run_path / _MADE_WITH
-        known = path.is_file()  # not so in runs of earlier versions
-        made_with = read_json(path) if known else circumstances.here()
+        made_with = run_folder.made_with(self.config.run_path)
         return Trained(self.model, self.settings, seconds, made_with)
 
 
@@ -263,48 +248,6 @@ def prepare(
     return Training(settings, model, stages, strategy, run)
 
 
-def read_settings(run_path: pathlib.Path) -> dict[str, Any]:
-    """The settings of the training in a run folder.
-
-    Raises:
-        FileNotFoundError: no training there.
-        ValueError: the file is damaged.
-    """
-    path = run_path / _SETTINGS
-    if not path.is_file():
-        raise FileNotFoundError(f"{run_path} is no training: no {_SETTINGS}")
-    settings = read_json(path)
-    missing = [name for name in _NEEDED if name not in settings]
-    if missing:
-        raise ValueError(
-            f"{path} has no {', '.join(missing)}; delete {run_path} and train "
-            "again"
-        )
-    return settings
-
-
-def read_json(path: pathlib.Path) -> dict[str, Any]:
-    """What a file of a run folder holds.
-
-    Raises:
-        ValueError: the file is damaged.
-    """
-    try:
-        return dict(json.loads(path.read_text()))
-    except (ValueError, TypeError) as error:
-        raise ValueError(
-            f"{path} is damaged ({error}); delete {path.parent} and train again"
-        ) from error
-
-
-def write_json(path: pathlib.Path, content: dict[str, Any]) -> None:
-    """Writes a file of a run folder, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_suffix(".tmp")
-    scratch.write_text(json.dumps(content, indent=2) + "\n")
-    scratch.replace(path)
-
-
 def restore(run_path: pathlib.Path, dataset: data.DataConfig) -> Trained:
     """The model of a finished run, from its checkpoints.
 
@@ -316,7 +259,7 @@ def restore(run_path: pathlib.Path, dataset: data.DataConfig) -> Trained:
         FileNotFoundError: no training there, or a stage has no checkpoint.
         ValueError: the run is damaged, not finished, or used another dataset.
     """
-    settings = read_settings(run_path)
+    settings = run_folder.read_settings(run_path)
     for name in ("dataset", "validation_size"):
         if settings[name] != getattr(dataset, name):
             raise ValueError(
@@ -333,33 +276,3 @@ def restore(run_path: pathlib.Path, dataset: data.DataConfig) -> Trained:
     recipe = METHODS[sizes].recipe(**settings["recipe"])
     training = prepare(run, sizes(**settings["sizes"]), recipe, dataset)
     return dataclasses.replace(training, settings=settings).restore()
-
-
-def flatten(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings without the grouping into sizes and recipe."""
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        flat.update(value if isinstance(value, dict) else {name: value})
-    return flat
-
-
-def _claim(run_path: pathlib.Path, settings: dict[str, Any]) -> None:
-    """Marks a run folder as belonging to these settings."""
-    path = run_path / _SETTINGS
-    if not path.is_file():
-        write_json(run_path / _MADE_WITH, circumstances.here())
-        write_json(path, settings)
-        return
-    wanted, found = flatten(settings), flatten(read_settings(run_path))
-    differences = [
-        f"{name}={found.get(name)!r} there, {wanted.get(name)!r} here"
-        for name in sorted(found.keys() | wanted.keys())
-        if found.get(name) != wanted.get(name)
-        # Without effect, and not to be set.
-        and not (name.startswith("denoiser_") and not wanted.get("denoiser"))
-    ]
-    if differences:
-        raise ValueError(
-            f"{run_path} holds a training with other settings "
-            f"({'; '.join(differences)}); choose another --run_dir or delete it"
-        )
