@@ -217,9 +217,13 @@ class FixedEpsilon(Native, foolbox.attacks.base.FixedEpsilonAttack):  # type: ig
         Returns:
             dict: `raw` and `clipped` float32 `(batch, pixels)`, `success` bool.
         """
-        limits = tf.constant(np.asarray(epsilons, np.float32)[:, None])
-        rows = {**samples.rows, "epsilon": limits}
+        rows = self.within(samples, epsilons)
         return self.compiled(samples)("attempt", rows)
+
+    def within(self, samples: Samples, epsilons) -> Rows:
+        """Rows of samples with an epsilon each."""
+        limits = tf.constant(np.asarray(epsilons, np.float32)[:, None])
+        return {**samples.rows, "epsilon": limits}
 
     def solve(self, samples, epsilons):
         if None in epsilons:

@@ -13,6 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+# Far apart from each other are multiples of it, modulo 2**32.
+_ODD = np.int32(0x3C6EF35F)
 
 
 def _mix(words):
@@ -53,6 +55,17 @@ def seeds_within(seeds, epsilon):
     first, second = tf.unstack(seeds, axis=1)
     budget = tf.bitcast(epsilon[:, 0], tf.int32)
     return tf.stack([first, tf.bitwise.bitwise_xor(second, budget)], 1)
+
+
+def seeds_of_turn(seeds, turn):
+    """Seeds of what is drawn anew in every turn: int32 `(batch, 2)`.
+
+    Args:
+        seeds: int32 `(batch, 2)`.
+        turn: int32 `(batch,)`; the first one, 0, leaves them as they are.
+    """
+    first, second = tf.unstack(seeds, axis=1)
+    return tf.stack([first, second + turn * _ODD], 1)
 
 
 def _draw(seeds, count, numbers):

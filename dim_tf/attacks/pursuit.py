@@ -1,0 +1,47 @@
+"""Attacks within an epsilon that samples leave as soon as they are found."""
+
+import abc
+import dataclasses
+
+from dim_tf.attacks import graphs
+from dim_tf.attacks.adaptor import FixedEpsilon
+from dim_tf.attacks.adaptor import frozen
+from dim_tf.attacks.graphs import Rows
+from dim_tf.attacks.problem import Problem
+from dim_tf.attacks.samples import Samples
+
+
+@frozen
+class Pursuit(FixedEpsilon):
+    """A long search within an epsilon that ends at the first adversarial.
+
+    Its state is a dict of tensors `(batch, ...)` with at least `active` (bool)
+    and `result` (images), which must not change where a row is not active.
+    """
+
+    @abc.abstractmethod
+    def start(self, problem: Problem, rows: Rows) -> Rows:
+        """The state before the first step; epsilons are `rows["epsilon"]`."""
+
+    @abc.abstractmethod
+    def advance(self, problem: Problem, state: Rows) -> Rows:
+        """What of the state changed by some more steps."""
+
+    def steps_by_name(self):
+        return {
+            **super().steps_by_name(),
+            "start": self.start,
+            "advance": self.advance,
+        }
+
+    def attempt(self, samples: Samples, epsilons) -> Rows:
+        rows = self.within(samples, epsilons)
+        state = graphs.run_until_done(self.compiled(samples), rows)
+        rows = {**samples.rows, "result": state["result"]}
+        return super().attempt(
+            dataclasses.replace(samples, rows=rows), epsilons
+        )
+
+    def perturb(self, problem, epsilon, prepared):
+        del problem, epsilon
+        return prepared["result"]

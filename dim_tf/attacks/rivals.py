@@ -1,0 +1,44 @@
+"""Other classes to head for, one after another."""
+
+import numpy as np
+import tensorflow as tf
+
+
+def most_likely(problem, count: int):
+    """The classes that lead at the images but for their own, best first.
+
+    Args:
+        problem: `Problem`.
+        count: of classes; fewer where the model has no more.
+
+    Returns:
+        int32 `(batch, k)`.
+    """
+    scores = problem.scores(problem.images)
+    own = tf.one_hot(
+        problem.classes, scores.shape[-1], on_value=True, off_value=False
+    )
+    others = tf.where(own, -np.inf, scores)
+    return tf.math.top_k(others, min(count, scores.shape[-1] - 1)).indices
+
+
+def lead(problem, rivals, turn):
+    """By how much the class of a turn leads over the image's own.
+
+    Args:
+        problem: `Problem`.
+        rivals: int32 `(batch, k)`.
+        turn: int32 `(batch,)`; beyond the last class it is that of the last.
+
+    Returns:
+        function: scores -> `(batch,)`.
+    """
+    turn = tf.minimum(turn, rivals.shape[1] - 1)
+    rival = tf.gather(rivals, turn, batch_dims=1)
+
+    def of(scores):
+        return tf.gather(scores, rival, batch_dims=1) - tf.gather(
+            scores, problem.classes, batch_dims=1
+        )
+
+    return of

@@ -1,0 +1,262 @@
+import foolbox
+import numpy as np
+import pytest
+import tensorflow as tf
+from closed_forms import SHAPE
+from closed_forms import check_budget
+from closed_forms import constant
+from closed_forms import flat
+from closed_forms import linear
+from closed_forms import not_a_number
+from tiny_nets import CLASSES
+from tiny_nets import MODEL
+from tiny_nets import NET
+from tiny_nets import check_rows_are_independent
+from tiny_nets import foolbox_model
+
+from dim_tf.attacks import norms
+from dim_tf.attacks.auto_pgd import AutoPGDAttack
+from dim_tf.attacks.auto_pgd import TargetedAutoPGDAttack
+from dim_tf.attacks.auto_pgd import _periods
+from dim_tf.attacks.auto_pgd import spread
+
+BALLS = pytest.mark.parametrize("norm", ["l2", "linf"])
+KINDS = pytest.mark.parametrize(
+    "kind", [AutoPGDAttack, TargetedAutoPGDAttack], ids=lambda k: k.__name__
+)
+DUAL = {"l2": 2, "linf": 1}
+EPSILONS = {"l2": 0.8, "linf": 0.1}
+
+
+def run(score, images, labels, epsilons, kind=AutoPGDAttack, **settings):
+    _, adversarials, success = kind(**settings)(
+        foolbox_model(score), images, labels, epsilons=epsilons
+    )
+    return np.asarray(adversarials), success.numpy()
+
+
+@KINDS
+@BALLS
+def test_finds_what_the_closed_form_allows(kind, norm, weights, generator):
+    images = generator.uniform(0.45, 0.55, (5, *SHAPE)).astype(np.float32)
+    activations = images.reshape(5, -1) @ weights
+    offset = activations.max() + 0.2
+    optima = (offset - activations) / np.linalg.norm(weights, DUAL[norm])
+    score = linear(weights, offset)
+    for place, optimum in enumerate(optima):
+        adversarials, success = run(
+            score,
+            images[place : place + 1],
+            np.zeros(1, int),
+            [0.99 * optimum, 1.01 * optimum],
+            kind=kind,
+            norm=norm,
+            steps=50,
+        )
+        np.testing.assert_array_equal(success[:, 0], [False, True])
+        for epsilon, answer in zip((0.99, 1.01), adversarials, strict=True):
+            check_budget(
+                answer, images[place : place + 1], norm, epsilon * optimum
+            )
+
+
+def test_checkpoints_are_those_of_the_paper():
+    """Shares 0.22, 0.41, 0.57, ... of the steps, at last 0.06 apart."""
+    periods = _periods(100)
+    np.testing.assert_array_equal(
+        np.flatnonzero(periods), [22, 41, 57, 70, 80, 87, 93, 99]
+    )
+    np.testing.assert_array_equal(
+        periods[periods > 0], [22, 19, 16, 13, 10, 7, 6, 6]
+    )
+    assert (_periods(1) == [0, 1]).all()
+
+
+def ascent(norm, image, label, start, epsilon, steps):
+    """The last point of the paper's algorithm, written for one sample.
+
+    Losses are those of the points looked at, the first of them the start's.
+    """
+    ball = norms.NORMS[norm]
+
+    def look(point):
+        values = tf.constant(point[None])
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            scores = NET(values)
+            others = tf.concat([scores[:, :label], scores[:, label + 1 :]], 1)
+            loss = tf.reduce_logsumexp(others, 1) - scores[:, label]
+        gradient = tape.gradient(loss, values).numpy().ravel()
+        return float(loss[0]), gradient
+
+    def restrict(point):
+        change = ball.project(tf.constant((point - image)[None]), epsilon)
+        return np.clip(image + change.numpy()[0], 0, 1)
+
+    def unit(gradient):
+        if norm == "linf":
+            return np.sign(gradient)
+        return gradient / np.linalg.norm(gradient)
+
+    checks, period = [0, max(int(0.22 * steps), 1)], max(int(0.22 * steps), 1)
+    while checks[-1] < steps:
+        period = max(period - max(int(0.03 * steps), 1), int(0.06 * steps), 1)
+        checks.append(checks[-1] + period)
+    point = previous = start
+    step, reduced, last_best = 2 * epsilon, True, -np.inf
+    losses, points, gradients = [], [], []
+    for index in range(steps):
+        loss, gradient = look(point)
+        losses.append(loss)
+        points.append(point)
+        gradients.append(gradient)
+        best = int(np.argmax(losses))
+        if index in checks[1:]:
+            since = checks[checks.index(index) - 1]
+            rises = np.sum(np.diff(losses[since : index + 1]) > 0)
+            few = rises <= 0.75 * (index - since)
+            stuck = not reduced and losses[best] <= last_best
+            reduced, last_best = few or stuck, losses[best]
+            if reduced:
+                step /= 2
+                point, gradient = points[best], gradients[best]
+        ahead = restrict(point + step * unit(gradient))
+        share = 0.75 if index else 1.0
+        moved = point + share * (ahead - point)
+        moved = moved + (1 - share) * (point - previous)
+        previous, point = point, restrict(moved)
+    losses.append(look(point)[0])
+    points.append(point)
+    return points[int(np.argmax(losses))]
+
+
+@BALLS
+@pytest.mark.parametrize("steps", [7, 30])
+def test_the_steps_are_the_paper_s(norm, steps, monkeypatch):
+    """From the image itself, as long as nothing is found."""
+    row = norms.NORMS[norm]
+    monkeypatch.setitem(
+        norms.NORMS,
+        norm,
+        norms.dataclasses.replace(
+            row,
+            random_start=lambda seeds, pixels: tf.zeros(
+                (tf.shape(seeds)[0], pixels)
+            ),
+        ),
+    )
+    epsilon = EPSILONS[norm] / 4
+    adversarials, success = run(
+        NET, NET.images, NET.labels, epsilon, norm=norm, steps=steps
+    )
+    left = np.flatnonzero(~success)
+    assert len(left) > 3
+    for sample in left:
+        image = NET.images[sample].numpy().ravel()
+        expected = ascent(
+            norm, image, int(NET.labels[sample]), image, epsilon, steps
+        )
+        np.testing.assert_allclose(
+            adversarials[sample].ravel(), expected, 0, 2e-4
+        )
+
+
+@BALLS
+def test_targets_find_what_the_best_other_class_does_not_lead_to(norm):
+    """The second best class has the steeper way."""
+    weights = np.linspace(-1, 1, 36).astype(np.float32)
+
+    def score(images):
+        values = tf.reshape(images, (-1, 36)) @ weights[:, None]
+        zeros = tf.zeros_like(values)
+        return tf.concat([zeros, zeros - 0.1, 10 * values - 1, zeros - 9], 1)
+
+    images = np.full((1, *SHAPE), 0.5, np.float32)
+    labels = np.zeros(1, int)
+    optimum = 0.1 / np.linalg.norm(weights, DUAL[norm])
+    for loss in ("margin", "dlr"):
+        found = [
+            run(
+                score,
+                images,
+                labels,
+                1.1 * optimum,
+                kind=TargetedAutoPGDAttack,
+                norm=norm,
+                targets=targets,
+                steps=20,
+                loss=loss,
+            )[1][0]
+            for targets in (1, 2, 9)
+        ]
+        assert found == [False, True, True]
+
+
+def test_the_spread_leaves_out_what_there_is_not():
+    scores = [[1.0, 5.0, 2.0, 4.0, 3.0], [9.0, 1.0, 3.0, -np.inf, -np.inf]]
+    np.testing.assert_allclose(spread(tf.constant(scores)), [2.5, 8.0])
+    np.testing.assert_allclose(spread(tf.constant([[3.0, 1.0]])), [1.0])
+    np.testing.assert_allclose(spread(tf.constant([[2.0] * 4])), [1.0])
+
+
+@KINDS
+@BALLS
+def test_neighbors_change_nothing(kind, norm):
+    attack = kind(norm=norm, steps=15)
+    check_rows_are_independent(attack, EPSILONS[norm])
+
+
+@KINDS
+def test_hostile_models_are_not_fooled(kind):
+    images = np.full((2, *SHAPE), 0.5, np.float32)
+    for score in (constant, flat, not_a_number):
+        adversarials, success = run(
+            score, images, np.zeros(2, int), 0.3, kind=kind, steps=5
+        )
+        assert not success.any()
+        check_budget(adversarials, images, "linf", 0.3)
+
+
+def test_xla_steps_the_same_way():
+    plain, compiled = (
+        run(
+            NET,
+            NET.images,
+            NET.labels,
+            0.05,
+            kind=TargetedAutoPGDAttack,
+            steps=10,
+            jit_compile=jit_compile,
+        )
+        for jit_compile in (False, True)
+    )
+    np.testing.assert_allclose(compiled[0], plain[0], 0, 1e-5)
+    np.testing.assert_array_equal(compiled[1], plain[1])
+
+
+def test_a_class_is_reached():
+    goal = foolbox.criteria.TargetedMisclassification(
+        (NET.labels + 1) % CLASSES
+    )
+    _, adversarials, success = AutoPGDAttack(norm="l2")(
+        MODEL, NET.images, goal, epsilons=3.0
+    )
+    assert success.numpy().all()
+    np.testing.assert_array_equal(
+        np.argmax(NET(adversarials), 1), (NET.labels + 1) % CLASSES
+    )
+    with pytest.raises(ValueError, match="has no targeted form"):
+        TargetedAutoPGDAttack()(MODEL, NET.images, goal, epsilons=0.1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"norm": "l1"}, "norm must be one of l2, linf, got 'l1'"),
+        ({"steps": 0}, "steps must be at least 1, got 0"),
+        ({"loss": "dlr"}, "loss must be one of log_odds"),
+    ],
+)
+def test_refuses(settings, message):
+    with pytest.raises(ValueError, match=message):
+        AutoPGDAttack(**settings)
