@@ -1,0 +1,110 @@
+"""Random squares of the image, kept where they help: no gradient is asked for.
+
+Source: Andriushchenko et al., "Square attack: a query-efficient black-box
+adversarial attack via random search" (2020), the last of AutoAttack.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from dim_tf.attacks import adaptor
+from dim_tf.attacks import checks
+from dim_tf.attacks import squares
+from dim_tf.attacks.adaptor import frozen
+from dim_tf.attacks.pursuit import Pursuit
+
+# Model calls between two looks at who is done.
+_CALLS_TOGETHER = 20
+
+
+@frozen
+class SquareAttack(Pursuit):
+    """Random squares, each kept if it leads nearer to the goal.
+
+    Begins with stripes (Linf) or tiles (L2) of the whole epsilon. In Linf every
+    channel of a square goes up or down by as much as it may; in L2 a pattern
+    takes over the room that two squares of the image have in epsilon. Asks for
+    scores only, and climbs the margin. A square may lie anywhere; the authors'
+    programs leave out the last row and column.
+
+    Proposals are made from the last one that was kept. Where few samples are
+    left, many are tried in one model call, and what follows the first to be
+    kept is thrown away: the answer is that of one at a time.
+
+    Attributes:
+        norm: `"l2"` or `"linf"`.
+        queries: proposals at most, the first pattern aside.
+        area: share of the image that the first squares have.
+    """
+
+    norm: str = "linf"
+    queries: int = 5000
+    area: float = 0.8
+
+    def __post_init__(self):
+        checks.one_of("norm", self.norm, squares.KINDS)
+        checks.at_least("queries", self.queries, 1)
+        if not 0 < self.area <= 1:
+            raise ValueError(
+                f"area must be above 0 and at most 1, got {self.area!r}"
+            )
+
+    def start(self, problem, rows):
+        if len(problem.shape) != 3:
+            raise ValueError(
+                "SquareAttack needs images (batch, height, width, channels), "
+                f"got (batch, {', '.join(map(str, problem.shape))})"
+            )
+        kind = squares.KINDS[self.norm](problem, rows["epsilon"], self.area)
+        own = problem.scores(problem.images)
+        first = kind.first()
+        scores = problem.scores(first)
+        adversarial = problem.is_adversarial(own)
+        return {
+            "active": ~adversarial & ~problem.is_adversarial(scores),
+            "result": tf.where(adversarial[:, None], problem.images, first),
+            "loss": _known(problem.margin(scores)),
+            "query": tf.zeros((problem.batch,), tf.int32),
+        }
+
+    def advance(self, problem, state):
+        kind = squares.KINDS[self.norm](problem, state["epsilon"], self.area)
+        together = tf.maximum(1, adaptor.SPECULATIVE_ROWS // problem.batch)
+        levels = tf.constant(squares.levels(self.queries))
+
+        def propose(active, result, loss, query):
+            queries = query[:, None] + tf.range(together)
+            level = tf.gather(levels, tf.minimum(queries, self.queries - 1))
+            tried = kind.proposals(result, queries, level)
+            scores = problem.scores(tried)
+            losses = _known(problem.margin(scores))
+            # What was not asked for must not be found.
+            allowed = (queries < self.queries) & active[:, None]
+            kept = allowed & (losses > loss[:, None])
+            any_kept, first = tf.reduce_any(kept, 1), tf.argmax(kept, 1)
+
+            def of_first(values):
+                return tf.gather(values, first, batch_dims=1)
+
+            found = any_kept & of_first(problem.is_adversarial(scores))
+            query += tf.where(any_kept, tf.cast(first, tf.int32) + 1, together)
+            return (
+                active & ~found & (query < self.queries),
+                tf.where(any_kept[:, None], of_first(tried), result),
+                tf.where(any_kept, of_first(losses), loss),
+                query,
+            )
+
+        names = ("active", "result", "loss", "query")
+        ended = tf.while_loop(
+            lambda active, *_: tf.reduce_any(active),
+            propose,
+            [state[name] for name in names],
+            maximum_iterations=_CALLS_TOGETHER,
+        )
+        return dict(zip(names, ended, strict=True))
+
+
+def _known(losses):
+    """Losses of which one that is no number is the worst."""
+    return tf.where(tf.math.is_nan(losses), -np.inf, losses)

@@ -1,0 +1,245 @@
+import foolbox
+import numpy as np
+import pytest
+import tensorflow as tf
+from closed_forms import PIXELS
+from closed_forms import SHAPE
+from closed_forms import check_budget
+from closed_forms import constant
+from closed_forms import linear
+from closed_forms import not_a_number
+from closed_forms import sizes
+from tiny_nets import CLASSES
+from tiny_nets import MODEL
+from tiny_nets import NET
+from tiny_nets import check_rows_are_independent
+from tiny_nets import foolbox_model
+
+from dim_tf.attacks import adaptor
+from dim_tf.attacks import splitmix
+from dim_tf.attacks.problem import Problem
+from dim_tf.attacks.square import SquareAttack
+from dim_tf.attacks.squares import L2Squares
+from dim_tf.attacks.squares import levels
+from dim_tf.attacks.squares import pattern
+
+BALLS = pytest.mark.parametrize("norm", ["l2", "linf"])
+EPSILONS = {"l2": 0.8, "linf": 0.1}
+
+
+def run(score, images, labels, epsilons, **settings):
+    _, adversarials, success = SquareAttack(**settings)(
+        foolbox_model(score), images, labels, epsilons=epsilons
+    )
+    return np.asarray(adversarials), success.numpy()
+
+
+def test_it_finds_the_corner_of_a_linear_model(weights):
+    """What one sign for each pixel can reach, it nearly reaches."""
+    images = np.full((4, *SHAPE), 0.5, np.float32)
+    activation = images[0].ravel() @ weights
+    epsilon = 0.1
+    whole = epsilon * np.abs(weights).sum()
+    for share, reached in ((0.97, True), (1.01, False)):
+        score = linear(weights, activation + share * whole)
+        adversarials, success = run(
+            score, images, np.zeros(4, int), epsilon, queries=2000
+        )
+        assert (success == reached).all()
+        check_budget(adversarials, images, "linf", epsilon)
+
+
+def test_in_l2_it_finds_most_of_the_way_to_a_smooth_plane():
+    """Two hills are near enough to what its patterns can be."""
+    middle = (np.arange(6) + 0.5) / 6
+    hills = np.outer(np.sin(np.pi * middle), np.sin(2 * np.pi * middle))
+    weights = hills.ravel().astype(np.float32)
+    images = np.full((4, *SHAPE), 0.5, np.float32)
+    epsilon = 0.5
+    whole = epsilon * np.linalg.norm(weights)
+    activation = images[0].ravel() @ weights
+    for share, reached in ((0.85, True), (1.01, False)):
+        score = linear(weights, activation + share * whole)
+        adversarials, success = run(
+            score, images, np.zeros(4, int), epsilon, norm="l2", queries=2000
+        )
+        assert (success == reached).all()
+        check_budget(adversarials, images, "l2", epsilon)
+
+
+@BALLS
+def test_answers_use_all_of_epsilon(norm):
+    adversarials, _ = run(
+        NET, NET.images, NET.labels, EPSILONS[norm], norm=norm, queries=50
+    )
+    change = adversarials - NET.images.numpy()
+    found = sizes(norm, change)
+    # Clipped to the bounds, less may be left.
+    assert (found <= EPSILONS[norm] * (1 + 1e-6)).all()
+    assert (found > 0.5 * EPSILONS[norm]).all()
+    if norm == "linf":
+        inside = (adversarials > 0) & (adversarials < 1)
+        np.testing.assert_allclose(np.abs(change)[inside], EPSILONS[norm], 1e-4)
+
+
+@BALLS
+@pytest.mark.parametrize("rows", [1, 8])
+def test_the_answer_is_that_of_one_query_at_a_time(norm, rows, monkeypatch):
+    call = (NET, NET.images[:rows], NET.labels[:rows], EPSILONS[norm] / 2)
+    many, _ = run(*call, norm=norm, queries=150)
+    monkeypatch.setattr(adaptor, "SPECULATIVE_ROWS", 1)
+    one, _ = run(*call, norm=norm, queries=150)
+    np.testing.assert_allclose(many, one, 0, 1e-6)
+
+
+def test_squares_shrink_as_in_the_paper():
+    halved = levels(10000)
+    for query, level in ((10, 0), (11, 1), (51, 2), (201, 3), (8001, 9)):
+        assert halved[query] == level
+    np.testing.assert_array_equal(levels(5000), halved[::2])
+
+
+@pytest.mark.parametrize("side", [1, 3, 5, 6, 25])
+def test_a_pattern_is_of_unit_size_and_goes_both_ways(side):
+    hills = pattern(side)
+    assert hills.shape == (side, side)
+    np.testing.assert_allclose(np.linalg.norm(hills), 1, 1e-6)
+    assert (hills[: side // 2] > 0).all()
+    if side > 1:
+        assert (hills[side // 2 :] < 0).all()
+
+
+def proposal(image, change, epsilon, side, corner, emptied, signs, hills):
+    """One of the paper's in L2 (algorithm 3), a square at a time."""
+    height, width, channels = image.shape
+    first, second = (
+        (slice(row, row + side), slice(column, column + side))
+        for row, column in (corner, emptied)
+    )
+    both = np.zeros((height, width), bool)
+    both[first] = both[second] = True
+    unused = max(epsilon**2 - np.sum(change**2), 0) / channels
+    size = np.sqrt(unused + np.sum(change[both] ** 2))
+    moved = change.copy()
+    moved[second] = 0
+    for channel in range(channels):
+        old = change[first][..., channel]
+        new = signs[channel] * hills + old / (np.linalg.norm(old) + 1e-12)
+        moved[(*first, channel)] = size * new / np.linalg.norm(new)
+    moved *= epsilon / np.linalg.norm(moved)
+    return np.clip(image + moved, 0, 1)
+
+
+def test_proposals_in_l2_are_the_paper_s(generator):
+    shape, epsilon, count = (12, 10, 2), 0.9, 40
+    images = generator.uniform(0, 1, (1, *shape)).astype(np.float32)
+    change = generator.normal(0, 0.05, shape)
+    problem = Problem(
+        images=tf.constant(images.reshape(1, -1)),
+        classes=tf.zeros(1, tf.int64),
+        seeds=tf.constant([[3, 4]]),
+        targeted=False,
+        model=None,
+        shape=shape,
+        bounds=(0.0, 1.0),
+    )
+    kind = L2Squares(problem, tf.constant([[epsilon]]), 0.8)
+    queries = tf.range(count)[None]
+    level = np.arange(count) % 10
+    proposals = kind.proposals(
+        tf.constant((images[0] + change).reshape(1, -1), tf.float32),
+        queries,
+        tf.constant(level[None], tf.int32),
+    ).numpy()
+    draws = splitmix.uniform(kind.seeds, 7, 1, queries)[0].numpy()
+    assert {kind.sides[each] for each in level} == {3, 5, 7, 10}
+    for query in range(count):
+        side, draw = kind.sides[level[query]], draws[query]
+        room = np.array([12, 10, 12, 10]) - side + 1
+        rows = np.floor(draw[:4] * room).astype(int)
+        hills = pattern(side)
+        expected = proposal(
+            images[0],
+            change,
+            epsilon,
+            side,
+            rows[:2],
+            rows[2:],
+            np.where(draw[5:] < 0.5, -1, 1),
+            hills if draw[4] < 0.5 else hills.T,
+        )
+        np.testing.assert_allclose(
+            proposals[0, query].reshape(shape), expected, 0, 1e-5
+        )
+
+
+@BALLS
+def test_colors_and_sides_of_any_length(norm):
+    """The last color of some columns is what the model looks at."""
+    shape = (9, 14, 3)
+
+    def score(images):
+        change = tf.reduce_sum(images[:, :, 3:7, 2] - 0.5, (1, 2))
+        return tf.stack([0.0 * change, change - 1.0], 1)
+
+    images = np.full((3, *shape), 0.5, np.float32)
+    epsilon = {"l2": 1.0, "linf": 0.1}[norm]
+    adversarials, success = run(
+        score, images, np.zeros(3, int), epsilon, norm=norm, queries=500
+    )
+    assert success.all()
+    check_budget(adversarials, images, norm, epsilon)
+
+
+@BALLS
+def test_neighbors_change_nothing(norm):
+    attack = SquareAttack(norm=norm, queries=100)
+    check_rows_are_independent(attack, EPSILONS[norm])
+
+
+def test_hostile_models_are_not_fooled():
+    images = np.full((2, *SHAPE), 0.5, np.float32)
+    for score in (constant, not_a_number):
+        adversarials, success = run(
+            score, images, np.zeros(2, int), 0.3, queries=50
+        )
+        assert not success.any()
+        check_budget(adversarials, images, "linf", 0.3)
+
+
+def test_a_class_is_reached():
+    classes = (NET.labels + 1) % CLASSES
+    goal = foolbox.criteria.TargetedMisclassification(classes)
+    _, adversarials, success = SquareAttack()(
+        MODEL, NET.images, goal, epsilons=0.5
+    )
+    assert success.numpy().all()
+    np.testing.assert_array_equal(np.argmax(NET(adversarials), 1), classes)
+
+
+@BALLS
+def test_xla_asks_the_same(norm):
+    plain, compiled = (
+        run(
+            NET,
+            NET.images,
+            NET.labels,
+            EPSILONS[norm] / 2,
+            norm=norm,
+            queries=60,
+            jit_compile=jit_compile,
+        )[0]
+        for jit_compile in (False, True)
+    )
+    np.testing.assert_allclose(compiled, plain, 0, 1e-5)
+
+
+def test_refuses():
+    with pytest.raises(ValueError, match="norm must be one of l2, linf"):
+        SquareAttack(norm="l1")
+    with pytest.raises(ValueError, match="area must be above 0 and at most 1"):
+        SquareAttack(area=1.5)
+    flat = NET.images.numpy().reshape(-1, PIXELS)
+    model = foolbox_model(lambda images: NET(images))
+    with pytest.raises(ValueError, match="needs images .batch, height"):
+        SquareAttack()(model, flat, NET.labels, epsilons=0.1)
