@@ -185,6 +185,8 @@ def attacks_table(preset: str) -> rich.table.Table:
         settings = repr(spec.attack)
         if spec.repeats > 1:
             settings += f" x{spec.repeats}"
+        if spec.at_threshold:
+            settings += " at the threshold alone"
         table.add_row(spec.name, spec.norm, spec.access, settings)
     return table
 

@@ -17,6 +17,9 @@ MINIMIZATIONS = (
     attacks.BoundaryAttack(steps=20),
     attacks.DDNAttack(steps=20),
     attacks.EADAttack(**CONSTANTS),
+    attacks.FABAttack(norm="l1", steps=20),
+    attacks.FABAttack(norm="l2", steps=20),
+    attacks.FABAttack(norm="linf", steps=20),
     attacks.GaussianBlurAttack(steps=20),
     attacks.HopSkipJumpAttack(steps=5),
     attacks.InversionAttack(),
@@ -36,12 +39,17 @@ MINIMIZATIONS = (
     attacks.SaltAndPepperNoiseAttack(steps=20),
 )
 WITHIN_EPSILON = (
+    attacks.AutoPGDAttack(norm="l2", steps=20),
+    attacks.AutoPGDAttack(norm="linf", steps=20),
     attacks.DecayingDescentAttack(norm="l2", steps=20),
     attacks.L1BasicIterativeAttack(),
     attacks.L2ContrastReductionAttack(),
     attacks.L2ProjectedGradientDescentAttack(steps=20),
     attacks.LinfMomentumIterativeFastGradientMethod(),
     attacks.SparseL1DescentAttack(),
+    attacks.SquareAttack(norm="l2", queries=50),
+    attacks.SquareAttack(norm="linf", queries=50),
+    attacks.TargetedAutoPGDAttack(norm="l2", steps=20),
     attacks.VirtualAdversarialAttack(steps=5),
 )
 

@@ -29,10 +29,13 @@ def brightness_model(limit, common=0.0):
     return keras.Model(inputs, {"scores": scores})
 
 
-def asked(attack, brightness, limit=300.0, view_limit=None, common=0.0):
+def asked(
+    attack, brightness, limit=300.0, view_limit=None, common=0.0, **settings
+):
     """What a search finds on images of some brightness.
 
-    With a view limit, the attack runs on a model with that one.
+    With a view limit, the attack runs on a model with that one. Settings are
+    those of the attack's row.
     """
     on_view = view_limit is not None
     model = brightness_model(limit, common)
@@ -40,7 +43,7 @@ def asked(attack, brightness, limit=300.0, view_limit=None, common=0.0):
     images *= np.reshape(brightness, (-1, 1, 1, 1)).astype(np.float32)
     labels = np.zeros(len(images), np.int64)
     examples = data.Examples(images, labels, np.arange(len(images)))
-    spec = AttackSpec("an_attack", "gradients", attack)
+    spec = AttackSpec("an_attack", "gradients", attack, **settings)
     trial = protocol.Trial(model, spec.norm, examples)
     attacked = brightness_model(view_limit) if on_view else model
     fmodel = protocol.foolbox_model(models.classifier(attacked))
@@ -85,6 +88,33 @@ def test_another_image_is_a_start_where_nothing_else_is():
     assert np.isinf(alone.distances).all()
     optimum = 0.6 / np.linalg.norm(weights)
     np.testing.assert_allclose(started.distances, optimum, 0.01)
+
+
+@pytest.mark.parametrize(
+    "kind", [attacks.L2FastGradientAttack, attacks.LinfFastGradientAttack]
+)
+def test_what_is_found_at_the_threshold_is_moved_toward_the_image(kind):
+    """Not by more attacks, which need not find what is nearer."""
+    calls = []
+
+    class Counted(kind):
+        def attempt(self, samples, epsilons):
+            calls.append(list(epsilons))
+            return super().attempt(samples, epsilons)
+
+    unit = {"l2": 28.0, "linf": 1.0}[kind.norm]
+    brightness = np.array([0.25, 0.35, 0.1])
+    needed = (300 / 784 - brightness) * unit
+    threshold = 0.2 * unit
+    row = {"at_threshold": True, "grid": (threshold,)}
+    epsilons, trial = asked(Counted(), brightness, **row)
+    assert calls == [[threshold] * 3]
+    np.testing.assert_array_equal(epsilons, [threshold, threshold, np.nan])
+    assert np.isinf(trial.distances[2])
+    assert (trial.distances[:2] >= needed[:2] * (1 - 1e-5)).all()
+    # An eleventh of the way, halved eight times.
+    slack = threshold / 11 / 2**8 * 1.01
+    assert (trial.distances[:2] <= needed[:2] + slack).all()
 
 
 def test_what_no_epsilon_is_enough_for_fails():

@@ -66,6 +66,9 @@ def test_a_threshold_of_one_s_own_is_among_the_epsilons():
     for name, spec in suite.PAPER.items():
         paper = spec.including(thresholds.PAPER[spec.norm])
         assert repr(paper.epsilons) == repr(spec.epsilons), name
+    fab, apgd = (suite.AUTOATTACK[f"linf_{n}"] for n in ("fab_t", "apgd_t"))
+    assert fab.including(0.1).epsilons == (None,)
+    assert apgd.including(0.1).epsilons == (0.1,)
     challenge = suite.EXTRA["linf_pgd40_challenge"]
     assert challenge.including(0.1).epsilons == (0.3,)
 

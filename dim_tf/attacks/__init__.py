@@ -33,6 +33,8 @@ from dim_tf.attacks.additive_noise import L2RepeatedAdditiveGaussianNoiseAttack
 from dim_tf.attacks.additive_noise import L2RepeatedAdditiveUniformNoiseAttack
 from dim_tf.attacks.additive_noise import LinfAdditiveUniformNoiseAttack
 from dim_tf.attacks.additive_noise import LinfRepeatedAdditiveUniformNoiseAttack
+from dim_tf.attacks.auto_pgd import AutoPGDAttack
+from dim_tf.attacks.auto_pgd import TargetedAutoPGDAttack
 from dim_tf.attacks.binarization import BinarizationRefinementAttack
 from dim_tf.attacks.blended_noise import LinearSearchBlendedUniformNoiseAttack
 from dim_tf.attacks.blur import GaussianBlurAttack
@@ -52,6 +54,7 @@ from dim_tf.attacks.decaying_descent import DecayingDescentAttack
 from dim_tf.attacks.deepfool import L2DeepFoolAttack
 from dim_tf.attacks.deepfool import LinfDeepFoolAttack
 from dim_tf.attacks.elastic_net import EADAttack
+from dim_tf.attacks.fab import FABAttack
 from dim_tf.attacks.fast_minimum_norm import L0FMNAttack
 from dim_tf.attacks.fast_minimum_norm import L1FMNAttack
 from dim_tf.attacks.fast_minimum_norm import L2FMNAttack
@@ -76,6 +79,7 @@ from dim_tf.attacks.momentum import LinfMomentumIterativeFastGradientMethod
 from dim_tf.attacks.newton_fool import NewtonFoolAttack
 from dim_tf.attacks.pointwise import PointwiseAttack
 from dim_tf.attacks.salt_and_pepper import SaltAndPepperNoiseAttack
+from dim_tf.attacks.square import SquareAttack
 from dim_tf.attacks.virtual_adversarial import VirtualAdversarialAttack
 
 FGM = L2FastGradientAttack
@@ -87,6 +91,7 @@ MIFGSM = LinfMomentumIterativeFastGradientMethod
 PGD = LinfProjectedGradientDescentAttack
 
 __all__ = [
+    "AutoPGDAttack",
     "BinarizationRefinementAttack",
     "BinarySearchContrastReductionAttack",
     "BoundaryAttack",
@@ -94,6 +99,7 @@ __all__ = [
     "DatasetAttack",
     "DecayingDescentAttack",
     "EADAttack",
+    "FABAttack",
     "FGM",
     "FGSM",
     "GaussianBlurAttack",
@@ -147,5 +153,7 @@ __all__ = [
     "PointwiseAttack",
     "SaltAndPepperNoiseAttack",
     "SparseL1DescentAttack",
+    "SquareAttack",
+    "TargetedAutoPGDAttack",
     "VirtualAdversarialAttack",
 ]

@@ -3,10 +3,11 @@
 `paper` holds the 42 attacks of the paper's tables: 22 L2, 12 Linf, 6 L1 and
 2 L0, with the hyper-parameters of foolbox 3.2.1 (Pointwise: 2.4.0). The
 paper's own list is lost with its appendix; this is the one that fits its
-counts and its references. `quick` is a reduced preset for a first look, and
-`extra` what else can be called with a model alone. `DatasetAttack`, which has
-to be fed images first, and `BinarizationRefinementAttack`, which refines what
-others find, are in none.
+counts and its references. `quick` is a reduced preset for a first look,
+`autoattack` the four of Croce and Hein (2020) in L2 and Linf, and `extra` what
+else can be called with a model alone. `DatasetAttack`, which has to be fed
+images first, and `BinarizationRefinementAttack`, which refines what others
+find, are in none.
 """
 
 import dataclasses
@@ -47,6 +48,8 @@ class AttackSpec:
         repeats: runs of which the best counts, of an attack that takes no
             epsilon.
         grid: epsilons for an attack that takes some; empty: those of its norm.
+        at_threshold: whether the only epsilon is the threshold, as of what is
+            too long for many, and answers are moved toward the image.
     """
 
     name: str
@@ -54,6 +57,7 @@ class AttackSpec:
     attack: Native
     repeats: int = 1
     grid: tuple[float, ...] = ()
+    at_threshold: bool = False
 
     def __post_init__(self):
         if self.repeats > 1 and isinstance(self.attack, FixedEpsilon):
@@ -80,6 +84,8 @@ class AttackSpec:
         Whether an attack is enough within a threshold is known for sure only if
         it was called with that. A row that has epsilons of its own keeps them.
         """
+        if self.at_threshold:
+            return dataclasses.replace(self, grid=(epsilon,))
         if not isinstance(self.attack, FixedEpsilon) or self.grid:
             return self
         grid = sorted({*EPSILONS[self.norm], epsilon})
@@ -218,6 +224,7 @@ EXTRA = _specs(
     *_flexible("l1", distances.l1),
     _challenge(40),
     _challenge(100),
+    ("l1_fab_t", GRADIENTS, attacks.FABAttack(norm="l1")),
     ("l0_fmn", GRADIENTS, attacks.L0FMNAttack()),
     ("l1_fmn", GRADIENTS, attacks.L1FMNAttack()),
     ("l2_fmn", GRADIENTS, attacks.L2FMNAttack()),
@@ -240,6 +247,22 @@ EXTRA = _specs(
         attacks.DecayingDescentAttack(norm="linf", loss="margin"),
     ),
 )
+# As far as it is published for both norms; in L1 three of the four differ.
+AUTOATTACK = {
+    name: AttackSpec(
+        name,
+        access,
+        attack,
+        at_threshold=isinstance(attack, FixedEpsilon),
+    )
+    for norm in ("l2", "linf")
+    for name, access, attack in (
+        (f"{norm}_apgd_ce", GRADIENTS, attacks.AutoPGDAttack(norm=norm)),
+        (f"{norm}_apgd_t", GRADIENTS, attacks.TargetedAutoPGDAttack(norm=norm)),
+        (f"{norm}_fab_t", GRADIENTS, attacks.FABAttack(norm=norm)),
+        (f"{norm}_square", SCORES, attacks.SquareAttack(norm=norm)),
+    )
+}
 # One good attack of each kind of access for each norm, with fewer steps.
 QUICK = {
     **{name: PAPER[name] for name in ("l2_bim", "linf_bim", "l1_bim")},
@@ -261,4 +284,9 @@ QUICK = {
         ("l0_pointwise", DECISIONS, attacks.PointwiseAttack()),
     ),
 }
-PRESETS = {"paper": PAPER, "quick": QUICK, "extra": EXTRA}
+PRESETS = {
+    "paper": PAPER,
+    "quick": QUICK,
+    "autoattack": AUTOATTACK,
+    "extra": EXTRA,
+}

@@ -2,9 +2,10 @@
 
 An attack within a fixed epsilon is tried on a grid of epsilons, and then
 between the smallest that is enough and the largest that is not. What a
-minimization attack ends with is moved toward the image in the same way, as
-foolbox does for a given epsilon: where every pixel is clamped, as in Linf, this
-is more than a shorter way in the same direction. If the attack ran on a cheaper
+minimization attack ends with, or one that is tried at the threshold alone, is
+moved toward the image in the same way, as foolbox does for a given epsilon:
+where every pixel is clamped, as in Linf, this is more than a shorter way in the
+same direction. If the attack ran on a cheaper
 view of the model, it ends at a boundary of the view. That of the model may lie
 farther along; where it does not, the attack runs again, and has to lead on the
 view by as much as the view was wrong. An attack on the model itself runs again
@@ -73,7 +74,11 @@ def search(
             return samples.unflatten(answers)
 
         grid = np.repeat(np.array(spec.epsilons)[:, None], len(images), 1)
-        return _narrow(trial, attempt, grid, _ATTACK_HALVINGS)
+        if not spec.at_threshold:
+            return _narrow(trial, attempt, grid, _ATTACK_HALVINGS)
+        enough = _narrow(trial, attempt, grid, 0)
+        _move_closer(spec.norm, trial, trial.adversarials.copy())
+        return enough
     raw = attack(fmodel, images, labels, epsilons=None)[0].numpy()
     trial.consider(raw, push=True)
     if spec.attack.supports_starting_points and others is not None:
@@ -84,20 +89,7 @@ def search(
     else:
         raw = _leading(trial, raw, attack, fmodel)
     if is_clipped(spec):
-        sizes = distances(spec.norm, images, raw)
-
-        def clip(rows, epsilons):
-            flat = images[rows].reshape(len(rows), -1)
-            moved = NORMS[spec.norm].clip_perturbation(
-                flat,
-                raw[rows].reshape(flat.shape),
-                epsilons[:, None].astype(np.float32),
-            )
-            return moved.numpy().reshape(images[rows].shape)
-
-        fractions = np.arange(1, CLIP_TRIES + 1) / CLIP_TRIES
-        grid = fractions[:, None] * sizes
-        _narrow(trial, clip, grid, _CLIP_HALVINGS)
+        _move_closer(spec.norm, trial, raw)
     return np.full(len(images), np.nan)
 
 
@@ -106,7 +98,10 @@ def is_clipped(spec: AttackSpec) -> bool:
 
     In L0 there is nothing between an image and its neighbor.
     """
-    return not isinstance(spec.attack, FixedEpsilon) and spec.norm != "l0"
+    without_grid = spec.at_threshold or not isinstance(
+        spec.attack, FixedEpsilon
+    )
+    return without_grid and spec.norm != "l0"
 
 
 def refine(attack, fmodel, trial: Trial) -> None:
@@ -128,6 +123,25 @@ def refine(attack, fmodel, trial: Trial) -> None:
             starting_points=trial.adversarials[rows],
         )
         trial.consider(refined[0], rows, ties=True)
+
+
+def _move_closer(norm, trial, raw) -> None:
+    """Tries answers `(n, ...)` clipped to ever larger parts of their sizes."""
+    images = trial.examples.images
+    sizes = distances(norm, images, raw)
+
+    def clip(rows, epsilons):
+        flat = images[rows].reshape(len(rows), -1)
+        moved = NORMS[norm].clip_perturbation(
+            flat,
+            raw[rows].reshape(flat.shape),
+            epsilons[:, None].astype(np.float32),
+        )
+        return moved.numpy().reshape(images[rows].shape)
+
+    fractions = np.arange(1, CLIP_TRIES + 1) / CLIP_TRIES
+    grid = fractions[:, None] * sizes
+    _narrow(trial, clip, grid, _CLIP_HALVINGS, np.flatnonzero(sizes))
 
 
 def _started(trial, raw, attack, fmodel, others) -> np.ndarray:
