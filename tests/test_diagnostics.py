@@ -123,7 +123,7 @@ def test_a_report_at_another_threshold_than_the_attacks_is_told(told_of):
         ("dim", "l2_bim_threshold_alone", "l2", [0.01, np.inf, 0.01]),
         ("dim", "l2_pgd_threshold_alone", "l2", [0.01, np.inf, np.inf]),
         preset="probe",
-        largest_epsilon=told_of,
+        only_epsilon=told_of,
     )
     bim = records(("dim", "l2_bim", "l2", [0.01, 1.0, 0.01]))
     table = pa.concat_tables([bim, probes])
@@ -131,7 +131,7 @@ def test_a_report_at_another_threshold_than_the_attacks_is_told(told_of):
     assert found == [
         (
             "alarm",
-            f"l2 attacks on dim were checked at a threshold of {told_of:.3g}, "
+            f"l2 attacks on dim were tried at a threshold of {told_of:.3g}, "
             "and this report is of 1.5: report with "
             f"--thresholds=l2:{told_of}, or attack with --thresholds=l2:1.5.",
         )
@@ -140,7 +140,16 @@ def test_a_report_at_another_threshold_than_the_attacks_is_told(told_of):
     limits = thresholds.parse(f"l2:{told_of}")
     words = str(diagnostics.diagnostics(table, limits))
     assert "smaller epsilons than the threshold" in words
-    assert "were checked at" not in words
+    assert "were tried at" not in words
+
+
+def test_so_is_one_at_another_threshold_than_an_attack_was_tried_at_alone():
+    """Or what it was not asked for would pass for robust."""
+    apgd = records(("dim", "l2_apgd_ce", "l2", [1.0, 1.0]), only_epsilon=1.5)
+    assert "were tried at" not in str(said(apgd))
+    for other in (1.0, 2.0):
+        words = str(diagnostics.diagnostics(apgd, {"l2": other}))
+        assert f"of 1.5, and this report is of {other:.3g}: report" in words
 
 
 @pytest.mark.parametrize(

@@ -314,6 +314,24 @@ def test_a_template_may_ask_other_records(tmp_path):
     assert fill(template, tmp_path) == "0% 0%"
 
 
+def test_a_template_may_ask_the_records_of_several_folders_together(tmp_path):
+    folders = []
+    for attack, sizes in (("l2_bim", [1.0, 2.0]), ("l2_pgd", [2.0, 1.0])):
+        folders.append(tmp_path / attack)
+        columns = records(("cnn", attack, "l2", sizes)).to_pydict()
+        path = results.shard_path(folders[-1] / "cnn" / attack, range(2))
+        results.write_shard(path, columns, {})
+    asked = "accuracy('all_l2', 'cnn')"
+    first, both = (
+        ", ".join(repr(str(folder)) for folder in folders[:count])
+        for count in (1, 2)
+    )
+    template = (
+        f"{{{{ records({first}).{asked} }}}} {{{{ records({both}).{asked} }}}}"
+    )
+    assert fill(template, tmp_path) == "50% 0%"
+
+
 def test_a_template_may_ask_for_races(tmp_path):
     races = [record("l2_bim", 100, 2.0, 1.0), record("l2_pgd", 100, 2.0, 1.0)]
     (tmp_path / "dim_x10.json").write_text(json.dumps(races))

@@ -59,7 +59,11 @@ SCHEMA = pa.schema(
 DATASET = pa.field("dataset", pa.string())
 WEIGHTS = pa.field("weights_digest", pa.string())
 LARGEST_EPSILON = pa.field("largest_epsilon", pa.float64())
-READ_SCHEMA = pa.schema([*SCHEMA, DATASET, WEIGHTS, LARGEST_EPSILON])
+# Of an attack that had one epsilon and nothing smaller.
+ONLY_EPSILON = pa.field("only_epsilon", pa.float64())
+READ_SCHEMA = pa.schema(
+    [*SCHEMA, DATASET, WEIGHTS, LARGEST_EPSILON, ONLY_EPSILON]
+)
 # What it costs to make a record is the one thing a second run may change.
 COSTS = ("forwards", "backwards", "seconds")
 PROBE = "probe"
@@ -165,8 +169,8 @@ def read(folder: pathlib.Path, columns=None) -> pa.Table:
         columns: names of the columns to read; None: all.
 
     Returns:
-        The columns, and those of `DATASET`, `WEIGHTS` and `LARGEST_EPSILON`,
-        null where a file does not say it.
+        The columns, and those of `DATASET`, `WEIGHTS`, `LARGEST_EPSILON` and
+        `ONLY_EPSILON`, null where a file does not say it.
 
     Raises:
         FileNotFoundError: no records there.
@@ -191,11 +195,13 @@ def read(folder: pathlib.Path, columns=None) -> pa.Table:
             own = file.read(columns)
         made_with = _fingerprint(own.schema)
         # None where the attack is to minimize the distance.
-        epsilons = filter(None, made_with.get("epsilons", ()))
+        epsilons = [*filter(None, made_with.get("epsilons", ()))]
+        alone = epsilons[0] if len(epsilons) == 1 else None
         for field, value in (
             (DATASET, made_with.get(DATASET.name)),
             (WEIGHTS, made_with.get(WEIGHTS.name)),
             (LARGEST_EPSILON, max(epsilons, default=None)),
+            (ONLY_EPSILON, alone),
         ):
             repeated = pa.array([value] * len(own), field.type)
             own = own.append_column(field, repeated)

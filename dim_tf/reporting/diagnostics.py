@@ -181,24 +181,23 @@ def _gains(cells, probes):
 
 
 def _by_threshold(records, limits) -> tuple[pa.Table, pa.Table]:
-    """Records, and apart from them those of probes of another threshold."""
-    epsilons = pc.field(results.LARGEST_EPSILON.name)
-    own = epsilons.is_null()  # where a file does not say it
+    """Records, and apart from them those of attacks at another threshold."""
+    epsilon = pc.field(results.ONLY_EPSILON.name)
+    own = epsilon.is_null()  # or where a file does not say it
     for norm, limit in limits.items():
-        own |= (pc.field("norm") == norm) & (epsilons == limit)
-    alone = pc.ends_with(pc.field("attack"), results.THRESHOLD_ALONE)
-    return records.filter(~alone | own), records.filter(alone & ~own)
+        own |= (pc.field("norm") == norm) & (epsilon == limit)
+    return records.filter(own), records.filter(~own)
 
 
-def _other_thresholds(probes, limits):
+def _other_thresholds(records, limits):
     """Attacks were not told of the threshold that is reported."""
-    keys = ["model", "norm", results.LARGEST_EPSILON.name]
-    found = probes.group_by(keys, use_threads=False).aggregate([])
+    keys = ["model", "norm", results.ONLY_EPSILON.name]
+    found = records.group_by(keys, use_threads=False).aggregate([])
     for row in found.to_pylist():
         model, norm, epsilon = (row[key] for key in keys)
         yield (
             ALARM,
-            f"{norm} attacks on {model} were checked at a threshold of "
+            f"{norm} attacks on {model} were tried at a threshold of "
             f"{epsilon:.3g}, and this report is of {limits[norm]:.3g}: report "
             f"with --thresholds={norm}:{epsilon!r}, or attack with "
             f"--thresholds={norm}:{limits[norm]!r}.",

@@ -24,7 +24,8 @@ A template is Jinja's, and calls these:
     {{ paper("all_l2_accuracy", "dim") }}
                                     numbers for sentences
     {{ records("folder").accuracy("l2_bim", "dim") }}
-                                    the same of other records
+                                    the same of other records, or of those of
+                                    several folders together
     {{ raced("folder", "foolbox", "l2_bim", "dim") }}
                                     the accuracy that foolbox's attack, or
                                     "native", leaves in rows of a benchmark
@@ -251,9 +252,10 @@ class _Numbers(Lookup):
         return "\n".join([*alarms, "", folded, "", *notes, "", "</details>"])
 
 
-def _other_numbers(folder: str) -> _Numbers:
-    """Numbers of the records in a folder, whatever attacks they are of."""
-    return _Numbers(_read(folder), {}, allow_missing=True)
+def _other_numbers(*folders: str) -> _Numbers:
+    """Numbers of the records in folders, whatever attacks they are of."""
+    records = pa.concat_tables(map(_read, folders))
+    return _Numbers(records, {}, allow_missing=True)
 
 
 def _raced(folder: str, rival: str, attack: str, model: str) -> str:
