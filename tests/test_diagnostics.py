@@ -123,7 +123,7 @@ def test_a_report_at_another_threshold_than_the_attacks_is_told(told_of):
         ("dim", "l2_bim_threshold_alone", "l2", [0.01, np.inf, 0.01]),
         ("dim", "l2_pgd_threshold_alone", "l2", [0.01, np.inf, np.inf]),
         preset="probe",
-        only_epsilon=told_of,
+        at_threshold=told_of,
     )
     bim = records(("dim", "l2_bim", "l2", [0.01, 1.0, 0.01]))
     table = pa.concat_tables([bim, probes])
@@ -145,7 +145,7 @@ def test_a_report_at_another_threshold_than_the_attacks_is_told(told_of):
 
 def test_so_is_one_at_another_threshold_than_an_attack_was_tried_at_alone():
     """Or what it was not asked for would pass for robust."""
-    apgd = records(("dim", "l2_apgd_ce", "l2", [1.0, 1.0]), only_epsilon=1.5)
+    apgd = records(("dim", "l2_apgd_ce", "l2", [1.0, 1.0]), at_threshold=1.5)
     assert "were tried at" not in str(said(apgd))
     for other in (1.0, 2.0):
         words = str(diagnostics.diagnostics(apgd, {"l2": other}))

@@ -56,10 +56,12 @@ def shortest(norm, place, gradient, missing):
     return solved.fun
 
 
+@pytest.mark.parametrize("decades", [0, 6])
 @BALLS
-def test_steps_onto_a_plane_are_the_shortest(norm, generator):
+def test_steps_onto_a_plane_are_the_shortest(norm, decades, generator):
     places = generator.uniform(0, 1, (20, 30))
     gradients = generator.normal(0, 1, (20, 30))
+    gradients *= 10 ** generator.uniform(-decades, 0, (20, 30))
     reach = np.where(gradients > 0, 1 - places, places) * np.abs(gradients)
     missing = generator.uniform(0.05, 0.95, 20) * reach.sum(1)
     # Against the gradient there is as much room as the other side has.

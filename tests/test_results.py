@@ -45,7 +45,7 @@ def test_what_is_written_is_read(tmp_path):
     assert table.schema == results.READ_SCHEMA
     assert table["dataset"].to_pylist() == ["mnist"] * 5
     assert table["largest_epsilon"].to_pylist() == [0.1] * 5
-    assert table["only_epsilon"].to_pylist() == [0.1] * 5
+    assert table["at_threshold"].to_pylist() == [None] * 5
     assert table["sample"].to_pylist() == [0, 1, 2, 3, 4]
     assert table["distance_l2"].to_pylist() == [np.inf] * 5
     np.testing.assert_array_equal(
@@ -54,7 +54,7 @@ def test_what_is_written_is_read(tmp_path):
     few = results.read(tmp_path, ["sample"])
     added = (
         *("dataset", "weights_digest"),
-        *("largest_epsilon", "only_epsilon"),
+        *("largest_epsilon", "at_threshold"),
     )
     assert few.column_names == ["sample", *added]
     assert few["dataset"].to_pylist() == ["mnist"] * 5
@@ -84,7 +84,7 @@ def test_of_what_images_are_a_file_may_not_say(tmp_path):
     table = results.read(tmp_path)
     assert table["dataset"].to_pylist() == [None]
     assert table["largest_epsilon"].to_pylist() == [None]
-    assert table["only_epsilon"].to_pylist() == [None]
+    assert table["at_threshold"].to_pylist() == [None]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ import tensorflow as tf
 from dim_tf import attacks
 from dim_tf import data
 from dim_tf import models
+from dim_tf.attacks.adaptor import frozen
+from dim_tf.attacks.pursuit import Pursuit
 from dim_tf.attacks.suite import AttackSpec
 from dim_tf.evaluation import protocol
 from dim_tf.evaluation.search import search
@@ -90,31 +92,46 @@ def test_another_image_is_a_start_where_nothing_else_is():
     np.testing.assert_allclose(started.distances, optimum, 0.01)
 
 
-@pytest.mark.parametrize(
-    "kind", [attacks.L2FastGradientAttack, attacks.LinfFastGradientAttack]
-)
-def test_what_is_found_at_the_threshold_is_moved_toward_the_image(kind):
-    """Not by more attacks, which need not find what is nearer."""
-    calls = []
+@frozen
+class Brightening(Pursuit):
+    """All of epsilon at once."""
 
-    class Counted(kind):
-        def attempt(self, samples, epsilons):
-            calls.append(list(epsilons))
-            return super().attempt(samples, epsilons)
+    norm: str = "l2"
 
-    unit = {"l2": 28.0, "linf": 1.0}[kind.norm]
+    def start(self, problem, rows):
+        unit = {"l2": 28.0, "linf": 1.0}[self.norm]
+        return {
+            "active": tf.zeros((problem.batch,), tf.bool),
+            "result": problem.images + rows["epsilon"] / unit,
+        }
+
+    def advance(self, problem, state):
+        raise AssertionError("nobody is active")
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_what_is_found_at_the_threshold_is_moved_toward_the_image(norm):
+    unit = {"l2": 28.0, "linf": 1.0}[norm]
     brightness = np.array([0.25, 0.35, 0.1])
     needed = (300 / 784 - brightness) * unit
     threshold = 0.2 * unit
-    row = {"at_threshold": True, "grid": (threshold,)}
-    epsilons, trial = asked(Counted(), brightness, **row)
-    assert calls == [[threshold] * 3]
+    epsilons, trial = asked(
+        Brightening(norm=norm), brightness, grid=(threshold,)
+    )
     np.testing.assert_array_equal(epsilons, [threshold, threshold, np.nan])
     assert np.isinf(trial.distances[2])
     assert (trial.distances[:2] >= needed[:2] * (1 - 1e-5)).all()
     # An eleventh of the way, halved eight times.
     slack = threshold / 11 / 2**8 * 1.01
     assert (trial.distances[:2] <= needed[:2] + slack).all()
+
+
+def test_what_leads_at_the_threshold_by_a_rounding_leads_by_more_in_the_end():
+    """It stops at the first that it meets, which the judge may refuse."""
+    far = asked(
+        attacks.AutoPGDAttack(norm="l2"), [0.3], common=-1e4, grid=(5.0,)
+    )[1]
+    assert np.isfinite(far.distances).all()
 
 
 def test_what_no_epsilon_is_enough_for_fails():

@@ -119,12 +119,12 @@ def proposal(image, change, epsilon, side, corner, emptied, signs, hills):
     both = np.zeros((height, width), bool)
     both[first] = both[second] = True
     unused = max(epsilon**2 - np.sum(change**2), 0) / channels
-    size = np.sqrt(unused + np.sum(change[both] ** 2))
     moved = change.copy()
     moved[second] = 0
     for channel in range(channels):
         old = change[first][..., channel]
         new = signs[channel] * hills + old / (np.linalg.norm(old) + 1e-12)
+        size = np.sqrt(unused + np.sum(change[both][:, channel] ** 2))
         moved[(*first, channel)] = size * new / np.linalg.norm(new)
     moved *= epsilon / np.linalg.norm(moved)
     return np.clip(image + moved, 0, 1)

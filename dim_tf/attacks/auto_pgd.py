@@ -17,6 +17,7 @@ from dim_tf.attacks import splitmix
 from dim_tf.attacks.adaptor import frozen
 from dim_tf.attacks.norms import NORMS
 from dim_tf.attacks.problem import LOSSES
+from dim_tf.attacks.problem import decided
 from dim_tf.attacks.pursuit import Pursuit
 
 # Share of a step that is new; the rest goes on as the last one went.
@@ -38,8 +39,9 @@ class AutoPGD(Pursuit):
     point with half the step. It answers with the first adversarial met, or
     else with the point of the largest loss in the first run.
 
-    The authors' program goes on to the last step whatever it met, and counts
-    the first rise against a zero.
+    It starts anywhere in the ball, the authors' program on its surface. That
+    goes on to the last step whatever it met, and counts the first rise against
+    a zero.
 
     Attributes:
         norm: `"l2"` or `"linf"`.
@@ -107,7 +109,8 @@ class AutoPGD(Pursuit):
         """Looks at the points, and moves on or begins the next turn."""
         loss_of = self.loss_of(problem, state)
         scores, gradient = problem.gradient(loss_of, state["point"])
-        loss = loss_of(scores)
+        # What names no class must not be the best.
+        loss = tf.where(decided(scores), loss_of(scores), -np.inf)
         found = problem.is_adversarial(scores)
         better = (loss > state["best_loss"])[:, None]
         known = {
@@ -294,7 +297,8 @@ class TargetedAutoPGDAttack(AutoPGD):
 def spread(scores):
     """The best score less the mean of the third and the fourth, `(batch,)`.
 
-    As many of these as there are and as are finite; 1 where none is.
+    As many of these as there are and as are finite; 1 where none is. One that
+    is masked out by a large number counts.
     """
     top = tf.math.top_k(scores, min(4, scores.shape[-1])).values
     rest = top[:, 2:]

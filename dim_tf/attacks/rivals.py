@@ -18,7 +18,8 @@ def most_likely(problem, count: int):
     own = tf.one_hot(
         problem.classes, scores.shape[-1], on_value=True, off_value=False
     )
-    others = tf.where(own, -np.inf, scores)
+    # No score is as low as the own one's place in this order.
+    others = tf.where(own, -np.inf, tf.maximum(scores, scores.dtype.min))
     return tf.math.top_k(others, min(count, scores.shape[-1] - 1)).indices
 
 

@@ -11,6 +11,7 @@ from dim_tf.attacks import adaptor
 from dim_tf.attacks import checks
 from dim_tf.attacks import squares
 from dim_tf.attacks.adaptor import frozen
+from dim_tf.attacks.problem import decided
 from dim_tf.attacks.pursuit import Pursuit
 
 # Model calls between two looks at who is done.
@@ -24,12 +25,13 @@ class SquareAttack(Pursuit):
     Begins with stripes (Linf) or tiles (L2) of the whole epsilon. In Linf every
     channel of a square goes up or down by as much as it may; in L2 a pattern
     takes over the room that two squares of the image have in epsilon. Asks for
-    scores only, and climbs the margin. A square may lie anywhere; the authors'
-    programs leave out the last row and column.
+    scores only, and climbs the margin. A square may lie anywhere, where the
+    authors' programs leave out the last row and column.
 
     Proposals are made from the last one that was kept. Where few samples are
     left, many are tried in one model call, and what follows the first to be
-    kept is thrown away: the answer is that of one at a time.
+    kept is thrown away: the answer is that of one at a time, and so is the
+    number of queries, while the model is asked more.
 
     Attributes:
         norm: `"l2"` or `"linf"`.
@@ -63,13 +65,15 @@ class SquareAttack(Pursuit):
         return {
             "active": ~adversarial & ~problem.is_adversarial(scores),
             "result": tf.where(adversarial[:, None], problem.images, first),
-            "loss": _known(problem.margin(scores)),
+            "loss": _loss(problem, scores),
             "query": tf.zeros((problem.batch,), tf.int32),
         }
 
     def advance(self, problem, state):
         kind = squares.KINDS[self.norm](problem, state["epsilon"], self.area)
-        together = tf.maximum(1, adaptor.SPECULATIVE_ROWS // problem.batch)
+        rows = adaptor.GRID_VALUES // problem.pixels
+        rows = min(rows, adaptor.SPECULATIVE_ROWS)
+        together = tf.maximum(1, rows // problem.batch)
         levels = tf.constant(squares.levels(self.queries))
 
         def propose(active, result, loss, query):
@@ -77,7 +81,7 @@ class SquareAttack(Pursuit):
             level = tf.gather(levels, tf.minimum(queries, self.queries - 1))
             tried = kind.proposals(result, queries, level)
             scores = problem.scores(tried)
-            losses = _known(problem.margin(scores))
+            losses = _loss(problem, scores)
             # What was not asked for must not be found.
             allowed = (queries < self.queries) & active[:, None]
             kept = allowed & (losses > loss[:, None])
@@ -105,6 +109,6 @@ class SquareAttack(Pursuit):
         return dict(zip(names, ended, strict=True))
 
 
-def _known(losses):
-    """Losses of which one that is no number is the worst."""
-    return tf.where(tf.math.is_nan(losses), -np.inf, losses)
+def _loss(problem, scores):
+    """The margin, of which what names no class is the worst."""
+    return tf.where(decided(scores), problem.margin(scores), -np.inf)

@@ -137,11 +137,19 @@ class LinfSquares(Squares):
         draws = self.uniform(2 + self.channels, 1, queries)
         inside = self.inside(self.corner(draws, side), side)
         signs = self.signs(draws[..., 2:])[..., None, None, :]
-        epsilon = self.epsilon[:, None]
-        whole = self.flatten(tf.where(inside, signs, 0.0))
-        images = self.problem.images[:, None]
-        moved = self.problem.clip(images + epsilon * whole)
-        return tf.where(whole != 0.0, moved, flat[:, None])
+        whole = self.epsilon[:, None] * self.flatten(
+            tf.where(inside, signs, 0.0)
+        )
+        images, before = self.problem.images[:, None], flat[:, None]
+
+        def moved(change):
+            tried = self.problem.clip(images + change)
+            return tf.where(change != 0.0, tried, before)
+
+        tried = moved(whole)
+        # Where it is so already, the other way, or most small ones were lost.
+        same = tf.reduce_all(tried == before, -1, keepdims=True)
+        return tf.where(same, moved(-whole), tried)
 
 
 class L2Squares(Squares):
@@ -169,11 +177,16 @@ class L2Squares(Squares):
     def first(self):
         side = max(1, min(self.height, self.width) // _TILES)
         rows, columns = self.height // side, self.width // side
-        tile = pattern(side)
-        signs = self.signs(self.uniform(rows * columns * self.channels))
-        signs = tf.reshape(signs, (-1, rows, columns, self.channels))
-        tiles = tf.repeat(tf.repeat(signs, side, 1), side, 2)
-        tiles *= np.tile(tile, (rows, columns))[..., None]
+        # Of every tile, the signs of its channels and whether it lies.
+        draws = self.uniform(rows * columns * (self.channels + 1))
+        draws = tf.reshape(draws, (-1, rows, columns, self.channels + 1))
+        draws = tf.repeat(tf.repeat(draws, side, 1), side, 2)
+        upright, lying = (
+            np.tile(each, (rows, columns))
+            for each in (pattern(side), pattern(side).T)
+        )
+        tiles = tf.where(draws[..., -1] < 0.5, upright, lying)
+        tiles = self.signs(draws[..., :-1]) * tiles[..., None]
         missing = [
             (size - count * side)
             for size, count in ((self.height, rows), (self.width, columns))
@@ -210,7 +223,7 @@ class L2Squares(Squares):
         unused = tf.maximum(
             tf.square(self.epsilon)[..., None, None, None] - total, 0.0
         )
-        room = unused / self.channels + tf.reduce_sum(both, -1, keepdims=True)
+        room = unused / self.channels + both
         old = within(filled, change)
         old /= FLOOR + tf.sqrt(power(old))
         signs = self.signs(draws[..., 5:])[..., None, None, :]

@@ -4,10 +4,10 @@
 2 L0, with the hyper-parameters of foolbox 3.2.1 (Pointwise: 2.4.0). The
 paper's own list is lost with its appendix; this is the one that fits its
 counts and its references. `quick` is a reduced preset for a first look,
-`autoattack` the four of Croce and Hein (2020) in L2 and Linf, and `extra` what
-else can be called with a model alone. `DatasetAttack`, which has to be fed
-images first, and `BinarizationRefinementAttack`, which refines what others
-find, are in none.
+`autoattack` the four of Croce and Hein (2020) in L2 and Linf, with losses that
+suit more models, and `extra` what else can be called with a model alone.
+`DatasetAttack`, which has to be fed images first, and
+`BinarizationRefinementAttack`, which refines what others find, are in none.
 """
 
 import dataclasses
@@ -18,6 +18,7 @@ from foolbox import distances
 from dim_tf import attacks
 from dim_tf.attacks.adaptor import FixedEpsilon
 from dim_tf.attacks.adaptor import Native
+from dim_tf.attacks.pursuit import Pursuit
 
 # The paper's thresholds are among them; others are to be put there, see
 # `AttackSpec.including`.
@@ -47,9 +48,8 @@ class AttackSpec:
         attack: the attack, hyper-parameters and all.
         repeats: runs of which the best counts, of an attack that takes no
             epsilon.
-        grid: epsilons for an attack that takes some; empty: those of its norm.
-        at_threshold: whether the only epsilon is the threshold, as of what is
-            too long for many, and answers are moved toward the image.
+        grid: epsilons for an attack that takes some; empty: those of its norm,
+            or of what is too long for many, the threshold, see `including`.
     """
 
     name: str
@@ -57,7 +57,6 @@ class AttackSpec:
     attack: Native
     repeats: int = 1
     grid: tuple[float, ...] = ()
-    at_threshold: bool = False
 
     def __post_init__(self):
         if self.repeats > 1 and isinstance(self.attack, FixedEpsilon):
@@ -72,20 +71,28 @@ class AttackSpec:
         return self.attack.norm
 
     @property
+    def at_threshold(self) -> bool:
+        """Whether it is too long for more than one epsilon."""
+        return isinstance(self.attack, Pursuit)
+
+    @property
     def epsilons(self) -> tuple[float | None, ...]:
         """What to call it with: a grid, or no limit at all."""
+        if self.at_threshold:
+            return self.grid
         if isinstance(self.attack, FixedEpsilon):
             return self.grid or EPSILONS[self.norm]
         return (None,)
 
     def including(self, epsilon: float) -> "AttackSpec":
-        """This row, with an epsilon among those of its norm.
+        """This row, with a threshold among its epsilons.
 
         Whether an attack is enough within a threshold is known for sure only if
-        it was called with that. A row that has epsilons of its own keeps them.
+        it was called with that. What is too long for more is called with that
+        alone; a row that has epsilons of its own keeps them.
         """
         if self.at_threshold:
-            return dataclasses.replace(self, grid=(epsilon,))
+            return dataclasses.replace(self, grid=self.grid or (epsilon,))
         if not isinstance(self.attack, FixedEpsilon) or self.grid:
             return self
         grid = sorted({*EPSILONS[self.norm], epsilon})
@@ -247,22 +254,25 @@ EXTRA = _specs(
         attacks.DecayingDescentAttack(norm="linf", loss="margin"),
     ),
 )
-# As far as it is published for both norms; in L1 three of the four differ.
-AUTOATTACK = {
-    name: AttackSpec(
-        name,
-        access,
-        attack,
-        at_threshold=isinstance(attack, FixedEpsilon),
+# As far as it is published for both norms; in L1 three of the four differ. APGD
+# climbs the log-odds where the published one climbs the cross-entropy, and its
+# targeted form the margin.
+AUTOATTACK = _specs(
+    *(
+        row
+        for norm in ("l2", "linf")
+        for row in (
+            (f"{norm}_apgd_ce", GRADIENTS, attacks.AutoPGDAttack(norm=norm)),
+            (
+                f"{norm}_apgd_t",
+                GRADIENTS,
+                attacks.TargetedAutoPGDAttack(norm=norm),
+            ),
+            (f"{norm}_fab_t", GRADIENTS, attacks.FABAttack(norm=norm)),
+            (f"{norm}_square", SCORES, attacks.SquareAttack(norm=norm)),
+        )
     )
-    for norm in ("l2", "linf")
-    for name, access, attack in (
-        (f"{norm}_apgd_ce", GRADIENTS, attacks.AutoPGDAttack(norm=norm)),
-        (f"{norm}_apgd_t", GRADIENTS, attacks.TargetedAutoPGDAttack(norm=norm)),
-        (f"{norm}_fab_t", GRADIENTS, attacks.FABAttack(norm=norm)),
-        (f"{norm}_square", SCORES, attacks.SquareAttack(norm=norm)),
-    )
-}
+)
 # One good attack of each kind of access for each norm, with fewer steps.
 QUICK = {
     **{name: PAPER[name] for name in ("l2_bim", "linf_bim", "l1_bim")},

@@ -59,10 +59,10 @@ SCHEMA = pa.schema(
 DATASET = pa.field("dataset", pa.string())
 WEIGHTS = pa.field("weights_digest", pa.string())
 LARGEST_EPSILON = pa.field("largest_epsilon", pa.float64())
-# Of an attack that had one epsilon and nothing smaller.
-ONLY_EPSILON = pa.field("only_epsilon", pa.float64())
+# Of what was tried at a threshold and nowhere else.
+AT_THRESHOLD = pa.field("at_threshold", pa.float64())
 READ_SCHEMA = pa.schema(
-    [*SCHEMA, DATASET, WEIGHTS, LARGEST_EPSILON, ONLY_EPSILON]
+    [*SCHEMA, DATASET, WEIGHTS, LARGEST_EPSILON, AT_THRESHOLD]
 )
 # What it costs to make a record is the one thing a second run may change.
 COSTS = ("forwards", "backwards", "seconds")
@@ -170,7 +170,7 @@ def read(folder: pathlib.Path, columns=None) -> pa.Table:
 
     Returns:
         The columns, and those of `DATASET`, `WEIGHTS`, `LARGEST_EPSILON` and
-        `ONLY_EPSILON`, null where a file does not say it.
+        `AT_THRESHOLD`, null where a file does not say it.
 
     Raises:
         FileNotFoundError: no records there.
@@ -196,12 +196,16 @@ def read(folder: pathlib.Path, columns=None) -> pa.Table:
         made_with = _fingerprint(own.schema)
         # None where the attack is to minimize the distance.
         epsilons = [*filter(None, made_with.get("epsilons", ()))]
-        alone = epsilons[0] if len(epsilons) == 1 else None
+        largest = max(epsilons, default=None)
+        # What is moved toward the image has no more epsilons than that.
+        alone = made_with.get("clip_tries") or path.parent.name.endswith(
+            THRESHOLD_ALONE
+        )
         for field, value in (
             (DATASET, made_with.get(DATASET.name)),
             (WEIGHTS, made_with.get(WEIGHTS.name)),
-            (LARGEST_EPSILON, max(epsilons, default=None)),
-            (ONLY_EPSILON, alone),
+            (LARGEST_EPSILON, largest),
+            (AT_THRESHOLD, largest if alone else None),
         ):
             repeated = pa.array([value] * len(own), field.type)
             own = own.append_column(field, repeated)

@@ -1,15 +1,15 @@
 """How an attack of the suite is asked for the closest adversarials.
 
 An attack within a fixed epsilon is tried on a grid of epsilons, and then
-between the smallest that is enough and the largest that is not. What a
-minimization attack ends with, or one that is tried at the threshold alone, is
-moved toward the image in the same way, as foolbox does for a given epsilon:
+between the smallest that is enough and the largest that is not. What any other
+ends with, one that minimizes the distance or is tried at the threshold alone,
+is moved toward the image in the same way, as foolbox does for a given epsilon:
 where every pixel is clamped, as in Linf, this is more than a shorter way in the
-same direction. If the attack ran on a cheaper
-view of the model, it ends at a boundary of the view. That of the model may lie
-farther along; where it does not, the attack runs again, and has to lead on the
-view by as much as the view was wrong. An attack on the model itself runs again
-where its lead may be a rounding of the scores, and has to lead by more.
+same direction. If such an attack ran on a cheaper view of the model, it ends at
+a boundary of the view. That of the model may lie farther along; where it does
+not, the attack runs again, and has to lead on the view by as much as the view
+was wrong. On the model itself it runs again where its lead may be a rounding of
+the scores, and has to lead by more.
 
 What is found may be refined in the end, by what is known of the model.
 """
@@ -23,6 +23,7 @@ from dim_tf.attacks import DatasetAttack
 from dim_tf.attacks import MarginMisclassification
 from dim_tf.attacks.adaptor import FixedEpsilon
 from dim_tf.attacks.norms import NORMS
+from dim_tf.attacks.norms import ROUNDING
 from dim_tf.attacks.suite import AttackSpec
 from dim_tf.evaluation.distances import distances
 from dim_tf.evaluation.protocol import Trial
@@ -66,7 +67,7 @@ def search(
         attack takes none.
     """
     images, labels = trial.examples.images, trial.examples.labels
-    if isinstance(spec.attack, FixedEpsilon):
+    if _has_grid(spec):
         samples = attack.prepared(attack.check(fmodel, images, labels))
 
         def attempt(rows, epsilons):
@@ -74,23 +75,30 @@ def search(
             return samples.unflatten(answers)
 
         grid = np.repeat(np.array(spec.epsilons)[:, None], len(images), 1)
-        if not spec.at_threshold:
-            return _narrow(trial, attempt, grid, _ATTACK_HALVINGS)
-        enough = _narrow(trial, attempt, grid, 0)
-        _move_closer(spec.norm, trial, trial.adversarials.copy())
-        return enough
-    raw = attack(fmodel, images, labels, epsilons=None)[0].numpy()
+        return _narrow(trial, attempt, grid, _ATTACK_HALVINGS)
+    (epsilon,) = spec.epsilons
+
+    def ask(images, criterion, **starts):
+        answers = attack(fmodel, images, criterion, epsilons=epsilon, **starts)
+        return answers[0].numpy()
+
+    raw = ask(images, labels)
     trial.consider(raw, push=True)
     if spec.attack.supports_starting_points and others is not None:
-        raw = _started(trial, raw, attack, fmodel, others)
+        raw = _started(trial, raw, ask, attack.distance, fmodel, others)
     if on_view:
         _go_farther(trial, raw)
-        raw = _agreeing(trial, raw, attack, fmodel)
+        raw = _agreeing(trial, raw, ask, fmodel)
     else:
-        raw = _leading(trial, raw, attack, fmodel)
+        raw = _leading(trial, raw, ask)
     if is_clipped(spec):
         _move_closer(spec.norm, trial, raw)
-    return np.full(len(images), np.nan)
+    within = np.nan if epsilon is None else epsilon
+    return np.where(trial.distances <= within * (1 + ROUNDING), within, np.nan)
+
+
+def _has_grid(spec: AttackSpec) -> bool:
+    return isinstance(spec.attack, FixedEpsilon) and not spec.at_threshold
 
 
 def is_clipped(spec: AttackSpec) -> bool:
@@ -98,10 +106,7 @@ def is_clipped(spec: AttackSpec) -> bool:
 
     In L0 there is nothing between an image and its neighbor.
     """
-    without_grid = spec.at_threshold or not isinstance(
-        spec.attack, FixedEpsilon
-    )
-    return without_grid and spec.norm != "l0"
+    return not _has_grid(spec) and spec.norm != "l0"
 
 
 def refine(attack, fmodel, trial: Trial) -> None:
@@ -144,7 +149,7 @@ def _move_closer(norm, trial, raw) -> None:
     _narrow(trial, clip, grid, _CLIP_HALVINGS, np.flatnonzero(sizes))
 
 
-def _started(trial, raw, attack, fmodel, others) -> np.ndarray:
+def _started(trial, raw, ask, distance, fmodel, others) -> np.ndarray:
     """Attacks again what did not start, from the closest of other images.
 
     To a model that sees its class in all noise and in all that is of one color,
@@ -154,7 +159,7 @@ def _started(trial, raw, attack, fmodel, others) -> np.ndarray:
     if not len(left):
         return raw
     images, labels = trial.examples.images[left], trial.examples.labels[left]
-    closest = DatasetAttack(distance=attack.distance)
+    closest = DatasetAttack(distance=distance)
     size = len(trial.examples)
     for first in range(0, len(others), size):
         closest.feed(fmodel, others.images[first : first + size])
@@ -162,13 +167,9 @@ def _started(trial, raw, attack, fmodel, others) -> np.ndarray:
     found = found.numpy()
     if found.any():
         raw, left = raw.copy(), left[found]
-        raw[left] = attack(
-            fmodel,
-            images[found],
-            labels[found],
-            epsilons=None,
-            starting_points=starts[found],
-        )[0]
+        raw[left] = ask(
+            images[found], labels[found], starting_points=starts[found]
+        )
         trial.consider(raw[left], left, push=True)
     return raw
 
@@ -187,7 +188,7 @@ def _go_farther(trial, raw) -> None:
     _narrow(trial, extend, grid, _FARTHER_HALVINGS, left, 1.0)
 
 
-def _agreeing(trial, raw, attack, fmodel) -> np.ndarray:
+def _agreeing(trial, raw, ask, fmodel) -> np.ndarray:
     """Attacks what is left again, as it is learnt where the view is wrong.
 
     View and model are to agree about the last answer, which is the image
@@ -214,7 +215,7 @@ def _agreeing(trial, raw, attack, fmodel) -> np.ndarray:
         if not len(left):
             break
         before = raw[left]
-        raw[left] = _by_margins(trial, left, wrong[known], attack, fmodel)
+        raw[left] = _by_margins(trial, left, wrong[known], ask)
         _go_farther(trial, raw)
         # The same answer again has nothing more to teach.
         moved = (raw[left] != before).any((1, 2, 3))
@@ -222,7 +223,7 @@ def _agreeing(trial, raw, attack, fmodel) -> np.ndarray:
     return raw
 
 
-def _leading(trial, raw, attack, fmodel) -> np.ndarray:
+def _leading(trial, raw, ask) -> np.ndarray:
     """Attacks again where an answer's lead is no more than a rounding."""
     left = np.flatnonzero(np.isinf(trial.distances) & trial.moved)
     if not len(left):
@@ -234,18 +235,17 @@ def _leading(trial, raw, attack, fmodel) -> np.ndarray:
     if len(rows):
         # The scores of the next answer may be a little larger.
         margins = 1.01 * doubtful_lead(scores[doubtful], labels[doubtful])
-        answers = _by_margins(trial, rows, margins, attack, fmodel)
+        answers = _by_margins(trial, rows, margins, ask)
         found = np.isfinite(trial.distances[rows])
         raw = raw.copy()
         raw[rows[found]] = answers[found]
     return raw
 
 
-def _by_margins(trial, rows, margins, attack, fmodel) -> np.ndarray:
+def _by_margins(trial, rows, margins, ask) -> np.ndarray:
     """Attacks again, for answers that lead by margins `(k,)`, not just so."""
     criterion = MarginMisclassification(trial.examples.labels[rows], margins)
-    images = trial.examples.images[rows]
-    answers = attack(fmodel, images, criterion, epsilons=None)[0].numpy()
+    answers = ask(trial.examples.images[rows], criterion)
     trial.consider(answers, rows, push=True)
     return answers
 

@@ -182,7 +182,7 @@ def _gains(cells, probes):
 
 def _by_threshold(records, limits) -> tuple[pa.Table, pa.Table]:
     """Records, and apart from them those of attacks at another threshold."""
-    epsilon = pc.field(results.ONLY_EPSILON.name)
+    epsilon = pc.field(results.AT_THRESHOLD.name)
     own = epsilon.is_null()  # or where a file does not say it
     for norm, limit in limits.items():
         own |= (pc.field("norm") == norm) & (epsilon == limit)
@@ -191,7 +191,7 @@ def _by_threshold(records, limits) -> tuple[pa.Table, pa.Table]:
 
 def _other_thresholds(records, limits):
     """Attacks were not told of the threshold that is reported."""
-    keys = ["model", "norm", results.ONLY_EPSILON.name]
+    keys = ["model", "norm", results.AT_THRESHOLD.name]
     found = records.group_by(keys, use_threads=False).aggregate([])
     for row in found.to_pylist():
         model, norm, epsilon = (row[key] for key in keys)
@@ -256,7 +256,7 @@ def _seeing(records) -> set[tuple[str, str]]:
 
 
 def _blind_attacks(model, norm, members, seeing_pairs):
-    """Decisions alone should not say more than gradients."""
+    """Decisions and scores alone should not say more than gradients."""
     sees = [(model, cell.attack) in seeing_pairs for cell in members]
     seeing = [cell for cell, does in zip(members, sees, strict=True) if does]
     blind = [cell for cell, does in zip(members, sees, strict=True) if not does]

@@ -252,8 +252,20 @@ class _Numbers(Lookup):
         return "\n".join([*alarms, "", folded, "", *notes, "", "</details>"])
 
 
-def _other_numbers(*folders: str) -> _Numbers:
+def _other_numbers(folder: str, *more: str) -> _Numbers:
     """Numbers of the records in folders, whatever attacks they are of."""
+    folders = [folder, *more]
+    refined = {
+        made_with.get("refinement")
+        for each in folders
+        for files in results.made_with(pathlib.Path(each)).values()
+        for made_with in files
+    }
+    if len(refined) > 1:
+        raise ValueError(
+            f"{', '.join(folders)} hold records that are refined and others, "
+            "which are not to be mixed"
+        )
     records = pa.concat_tables(map(_read, folders))
     return _Numbers(records, {}, allow_missing=True)
 
