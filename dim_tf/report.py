@@ -78,7 +78,7 @@ class ReportConfig:
         "",
         "Distances within which an adversarial counts, such as "
         "linf:0.03,l2:0.5; those that are not named: the paper's, for MNIST. "
-        "To be given to dim_tf.evaluate as well, for its probes.",
+        "To be given to dim_tf.evaluate as well, which tries them.",
     )
     output: str = config.setting(
         "",

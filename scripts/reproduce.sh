@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The paper's tables from the committed weights: ten models under 42 attacks,
-# records in results/paper, brendel_bethge, refined and weakest_refined, the page in
-# docs/RESULTS.md.
+# records in results/paper, brendel_bethge, refined, weakest_refined, autoattack and
+# extra, the page in docs/RESULTS.md.
 # Killed, it goes on where it was, and EXAMPLES=1000 adds to what is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,6 +14,9 @@ refine() {
 }
 brendel_bethge() {
   .venv/bin/python -m dim_tf.evaluate --flagfile=flags/brendel_bethge.cfg "$@"
+}
+autoattack() {
+  .venv/bin/python -m dim_tf.evaluate --flagfile=flags/autoattack.cfg "$@"
 }
 weakest_refined() {
   refine --only=l1_brendel_bethge,l2_brendel_bethge \
@@ -33,6 +36,9 @@ brendel_bethge --models=bi_abs --shard_size=20 --only=l1_brendel_bethge \
   --num_examples="${EXAMPLES:-1000}"
 weakest_refined --models=bi_dim
 weakest_refined --models=bi_abs --shard_size=20
+autoattack --models="$FAST" --num_examples="${EXAMPLES:-100}"
+autoattack --models="$FAST" --num_examples="${EXAMPLES:-100}" --suite=extra \
+  --only=l1_fab_t,l2_apgd_dlr,linf_apgd_dlr --results=results/extra
 .venv/bin/python -m dim_tf.report --latents=dim --output=docs/latents.png
 .venv/bin/python -m dim_tf.report --results=results/paper \
   --benchmark=results/benchmark \

@@ -12,6 +12,8 @@ from closed_forms import linear
 from tiny_nets import foolbox_model
 
 from dim_tf.attacks import MarginMisclassification
+from dim_tf.attacks.suite import AUTOATTACK
+from dim_tf.attacks.suite import EPSILONS
 from dim_tf.attacks.suite import PAPER
 
 MARGINS = np.array([0.5, 0.0, 0.5, -0.25], np.float32)
@@ -51,10 +53,15 @@ def short(attack):
         "linf_pgd",
         "l0_pointwise_x10",
         "l1_sparse_descent",
+        "l2_apgd_ce",
+        "l2_fab_t",
+        "l2_square",
+        "linf_apgd_t",
     ],
 )
 def test_a_margin_is_a_boundary_farther_away(name, model, images):
-    spec = PAPER[name]
+    spec = {**PAPER, **AUTOATTACK}[name]
+    spec = spec.including(EPSILONS[spec.norm][-1])
     epsilons = max(spec.epsilons, key=lambda epsilon: epsilon or 0.0)
     attack = short(spec.attack)
     _, found, success = attack(

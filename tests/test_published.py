@@ -2,10 +2,13 @@
 
 import collections
 import functools
+import math
 import re
 import statistics
 
+from published import AUTOATTACK
 from published import BRENDEL_BETHGE
+from published import EXTRA
 from published import PAGE
 from published import RECORDS
 from published import REFINED
@@ -137,7 +140,8 @@ def test_the_readme_says_how_many_images():
 
 def test_readme_and_build_have_the_hours_that_records_took():
     seconds = collections.Counter()
-    for folder in (RECORDS, BRENDEL_BETHGE, REFINED, WEAKEST_REFINED):
+    folders = (RECORDS, BRENDEL_BETHGE, REFINED, WEAKEST_REFINED)
+    for folder in (*folders, AUTOATTACK, EXTRA):
         table = results.read(folder, ["model", "seconds"])
         for row in table.to_pylist():
             seconds[row["model"]] += row["seconds"]
@@ -149,6 +153,33 @@ def test_readme_and_build_have_the_hours_that_records_took():
     )
     assert hours in readme
     assert f"{hours}, of which ABS and biABS take {searching:.0f}." in build
+
+
+def test_the_tables_of_autoattack_are_those_of_its_records():
+    auto, paper = distances(AUTOATTACK), distances(RECORDS)
+    for norm, title in (("l2", "L2"), ("linf", "Linf")):
+        # A pixel next to white may be rounded by as much as the last summand.
+        limit = THRESHOLDS[norm] * (1 + 1e-6) + 1e-7
+        (rows,) = re.findall(
+            rf"^\| {title} \| APGD .*\n\|--.*\n((?:\|.*\n)+)",
+            PAGE,
+            re.MULTILINE,
+        )
+        for line in rows.splitlines():
+            model, *cells = (part.strip(" `") for part in line.split("|")[1:-1])
+            keys = [key for key in auto if key[:2] == (model, norm)]
+            found = [
+                [auto[key][f"{norm}_{attack}"] for key in keys]
+                for attack in ("apgd_ce", "apgd_t", "fab_t", "square")
+            ]
+            found.append([min(auto[key].values()) for key in keys])
+            found.append([min(paper[key].values()) for key in keys])
+            found.append([min(pair) for pair in zip(*found[-2:], strict=True)])
+            for cell, own in zip(cells, found, strict=True):
+                robust = sum(each > limit for each in own) / len(own)
+                assert cell.startswith(f"{robust:.0%}"), (model, norm)
+            median = float(cells[-1].partition(", ")[2])
+            assert math.isclose(median, statistics.median(own), rel_tol=0.051)
 
 
 def test_adversarials_count_in_every_norm():

@@ -78,6 +78,24 @@ def test_what_is_of_no_results_folder_is_refused(tmp_path):
         results.read(tmp_path / "a")
 
 
+@pytest.mark.parametrize(
+    ("attack", "made_with", "threshold"),
+    [
+        ("linf_square", {"epsilons": [0.3], "clip_tries": 11}, 0.3),
+        ("linf_bim_threshold_alone", {"epsilons": [0.2]}, 0.2),
+        # It looks below this one, too.
+        ("linf_pgd40_challenge", {"epsilons": [0.3]}, None),
+        ("linf_deepfool", {"epsilons": [None], "clip_tries": 11}, None),
+    ],
+)
+def test_what_was_tried_at_a_threshold_alone_is_told(
+    attack, made_with, threshold, tmp_path
+):
+    path = results.shard_path(tmp_path / "dim" / attack, range(1))
+    results.write_shard(path, columns([0]), made_with)
+    assert results.read(tmp_path)["at_threshold"].to_pylist() == [threshold]
+
+
 def test_of_what_images_are_a_file_may_not_say(tmp_path):
     path = results.shard_path(tmp_path, range(1))
     results.write_shard(path, columns([0]), {})

@@ -68,7 +68,11 @@ def test_a_threshold_of_one_s_own_is_among_the_epsilons():
         assert repr(paper.epsilons) == repr(spec.epsilons), name
     fab, apgd = (suite.AUTOATTACK[f"linf_{n}"] for n in ("fab_t", "apgd_t"))
     assert fab.including(0.1).epsilons == (None,)
+    assert not fab.at_threshold
+    # Too long for a grid of epsilons.
+    assert apgd.at_threshold
     assert apgd.including(0.1).epsilons == (0.1,)
+    assert apgd.including(0.1).including(0.2).epsilons == (0.1,)
     challenge = suite.EXTRA["linf_pgd40_challenge"]
     assert challenge.including(0.1).epsilons == (0.3,)
 

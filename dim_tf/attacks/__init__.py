@@ -12,7 +12,8 @@ gradient descent that step by Adam, GenAttack and the spatial attack; and the
 parameters `init_attack` (starting points are found by blending with noise, or
 given by `starting_points=`), `tensorboard`, FMN's `starting_points` and
 `binary_search_steps`, HopSkipJump's `stepsize_search` and Pointwise's
-`l2_binary_search`.
+`l2_binary_search`. Beyond it there are, among others, the four of AutoAttack:
+`AutoPGDAttack`, `TargetedAutoPGDAttack`, `FABAttack` and `SquareAttack`.
 """
 
 from dim_tf.attacks.additive_noise import L2AdditiveGaussianNoiseAttack

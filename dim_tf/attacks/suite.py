@@ -232,6 +232,14 @@ EXTRA = _specs(
     _challenge(40),
     _challenge(100),
     ("l1_fab_t", GRADIENTS, attacks.FABAttack(norm="l1")),
+    *(
+        (
+            f"{norm}_apgd_dlr",
+            GRADIENTS,
+            attacks.TargetedAutoPGDAttack(norm=norm, loss="dlr"),
+        )
+        for norm in ("l2", "linf")
+    ),
     ("l0_fmn", GRADIENTS, attacks.L0FMNAttack()),
     ("l1_fmn", GRADIENTS, attacks.L1FMNAttack()),
     ("l2_fmn", GRADIENTS, attacks.L2FMNAttack()),
