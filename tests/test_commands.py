@@ -225,7 +225,7 @@ def test_evaluate_goes_on_where_it_was_and_report_prints_it(
         "evaluate",
         f"--models={trained}/saved_models/dim",
         "--suite=quick",
-        "--only=l2_bim,l1_fmn",
+        "--only=linf_bim,l1_fmn",
         "--num_examples=12",
         "--shard_size=8",
         f"--results={tmp_path}",
@@ -238,7 +238,7 @@ def test_evaluate_goes_on_where_it_was_and_report_prints_it(
 
     planned = run(*command, "--dry_run")
     assert planned.returncode == 0, planned.stderr
-    assert "l2_bim" in planned.stdout
+    assert "linf_bim" in planned.stdout
     assert not files()
     # Two machines share the work.
     assert run(*command, "--shard_count=2").returncode == 0
@@ -259,7 +259,7 @@ def test_evaluate_goes_on_where_it_was_and_report_prints_it(
         if line.startswith("|")
     )
     assert table["samples"] == "12"
-    assert "l2_bim on dim with twice the steps" in report.stdout
+    assert "linf_bim on dim with twice the steps" in report.stdout
     page = tmp_path / "page.html"
     made = run("report", f"--results={tmp_path}", f"--output={page}")
     assert made.returncode == 0, made.stderr

@@ -350,7 +350,7 @@ def test_a_constant_model_is_robust_and_an_alarm(images):
             "several attacks or probes would be called a_another_start",
         ),
         ({"suite": "best"}, "suite 'best', expected one of paper, quick"),
-        ({"only": ["l9_bim"]}, "l9_bim not among l2_bim"),
+        ({"only": ["l9_bim"]}, "l9_bim not among linf_bim"),
         ({"thresholds": {"linf": 8}}, "of linf:8 is beyond every image"),
         ({"thresholds": {"l3": 0.1}}, "got 'l3:0.1'"),
         ({"thresholds": {"linf": "8/255"}}, "got 'linf:8/255'"),

@@ -281,12 +281,14 @@ AUTOATTACK = _specs(
         )
     )
 )
-# One good attack of each kind of access for each norm, with fewer steps.
+# A few of each norm, those that find most for what they cost; and BIM, whose
+# probes tell whether gradient descent converges.
 QUICK = {
-    **{name: PAPER[name] for name in ("l2_bim", "linf_bim", "l1_bim")},
+    "linf_bim": PAPER["linf_bim"],
+    "l2_apgd_ce": AUTOATTACK["l2_apgd_ce"],
     **_specs(
         ("l2_ddn30", GRADIENTS, attacks.DDNAttack(steps=30)),
-        ("l2_boundary_1000", DECISIONS, attacks.BoundaryAttack(steps=1000)),
+        ("l2_fab_t3", GRADIENTS, attacks.FABAttack(norm="l2", targets=3)),
         (
             "l2_brendel_bethge_100",
             GRADIENTS,
@@ -297,7 +299,9 @@ QUICK = {
             GRADIENTS,
             attacks.LinfinityBrendelBethgeAttack(steps=50, lr_num_decay=10),
         ),
+        ("linf_square_1000", SCORES, attacks.SquareAttack(queries=1000)),
         ("l1_fmn", GRADIENTS, attacks.L1FMNAttack()),
+        ("l1_fab_t3", GRADIENTS, attacks.FABAttack(norm="l1", targets=3)),
         ("l0_fmn", GRADIENTS, attacks.L0FMNAttack()),
         ("l0_pointwise", DECISIONS, attacks.PointwiseAttack()),
     ),

@@ -15,6 +15,7 @@ from dim_tf.attacks.suite import AttackSpec
 from dim_tf.evaluation import planning
 from dim_tf.evaluation import results
 from dim_tf.evaluation import sweep
+from dim_tf.evaluation import thresholds
 
 
 def shares(
@@ -40,6 +41,7 @@ def shares(
     found = {}
     with tempfile.TemporaryDirectory() as scratch:
         for spec in specs:
+            spec = spec.including(thresholds.PAPER[spec.norm])
             cell = planning.Cell(model.name, "", "", "overhead", spec, seed=0)
             positions = range(len(examples))
             for _ in range(2):
