@@ -106,8 +106,9 @@ class EvaluateConfig:
     thresholds: str = config.setting(
         "",
         "Distances that accuracies are to be at, such as linf:0.03,l2:0.5; "
-        "attacks within an epsilon are called with them, too. Of norms that "
-        "are not named: the paper's, for MNIST.",
+        "attacks within an epsilon are called with them, too, and long ones "
+        "with nothing else. Of norms that are not named: the paper's, for "
+        "MNIST.",
     )
     refine: bool = config.setting(
         False,

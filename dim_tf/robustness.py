@@ -81,9 +81,10 @@ def measure(
         suite: preset of attacks, a key of `attacks.suite.PRESETS`, or attacks
             of `dim_tf.attacks` by names of your own.
         only: names of attacks of a preset; none: all that suit the model.
-        thresholds: distances by norm that accuracies are to be at, of pixels
-            from 0 to 1, such as `{"linf": 8 / 255}`; of norms that are not
-            named: the paper's, for MNIST.
+        thresholds: distances by norm that accuracies are to be at, and that
+            attacks within an epsilon are tried at, long ones at nothing else;
+            of pixels from 0 to 1, such as `{"linf": 8 / 255}`; of norms that
+            are not named: the paper's, for MNIST.
         num_examples: images to attack, evenly of all classes; None: all.
         bounds: what the model takes for black and for white.
         scores: of a model with several outputs, the name of that with the

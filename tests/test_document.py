@@ -330,6 +330,12 @@ def test_a_template_may_ask_the_records_of_several_folders_together(tmp_path):
         f"{{{{ records({first}).{asked} }}}} {{{{ records({both}).{asked} }}}}"
     )
     assert fill(template, tmp_path) == "50% 0%"
+    columns = records(("dim", "l2_bim", "l2", [1.0])).to_pydict()
+    path = results.shard_path(tmp_path / "r" / "dim" / "l2_bim", range(1))
+    results.write_shard(path, columns, {"refinement": "yes"})
+    mixed = f"{{{{ records({first}, '{tmp_path / 'r'}').{asked} }}}}"
+    with pytest.raises(ValueError, match="some of these records are refined"):
+        fill(mixed, tmp_path)
 
 
 def test_a_template_may_ask_for_races(tmp_path):

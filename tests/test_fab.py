@@ -94,6 +94,30 @@ def test_a_plane_out_of_reach_is_approached_as_far_as_it_goes(norm):
 
 
 @BALLS
+def test_a_step_from_the_plane_is_none(norm):
+    places = tf.constant([[0.25, 0.5, 0.5]])
+    step = nearest_step(
+        norm,
+        (0.0, 1.0),
+        places,
+        tf.constant([[1.0, -2.0, 0.0]]),
+        tf.constant([[0.0]]),
+    )
+    np.testing.assert_array_equal(step, np.zeros((1, 3)))
+
+
+def test_in_l1_pixels_that_gain_as_much_go_one_after_another():
+    step = nearest_step(
+        "l1",
+        (0.0, 1.0),
+        tf.constant([[0.5, 0.5, 0.5, 0.0]]),
+        tf.constant([[2.0, 2.0, 2.0, 1.0]]),
+        tf.constant([[1.5]]),
+    )
+    np.testing.assert_allclose(step, [[0.5, 0.25, 0.0, 0.0]], atol=1e-6)
+
+
+@BALLS
 def test_it_comes_as_close_as_the_best_of_the_others(norm):
     rivals = {
         "l1": attacks.L1BrendelBethgeAttack(),

@@ -126,12 +126,53 @@ def test_what_is_found_at_the_threshold_is_moved_toward_the_image(norm):
     assert (trial.distances[:2] <= needed[:2] + slack).all()
 
 
-def test_what_leads_at_the_threshold_by_a_rounding_leads_by_more_in_the_end():
-    """It stops at the first that it meets, which the judge may refuse."""
-    far = asked(
-        attacks.AutoPGDAttack(norm="l2"), [0.3], common=-1e4, grid=(5.0,)
-    )[1]
-    assert np.isfinite(far.distances).all()
+@frozen
+class Creeping(Brightening):
+    """All of epsilon, a little at a time."""
+
+    steps: int = 400
+
+    def start(self, problem, rows):
+        far = super().start(problem, rows)["result"]
+        active = ~problem.is_adversarial(problem.scores(problem.images))
+        return {
+            "active": active,
+            "result": problem.images,
+            "step": tf.zeros((problem.batch,), tf.int32),
+            "stride": (far - problem.images) / self.steps,
+        }
+
+    def advance(self, problem, state):
+        moved = state["result"] + state["stride"]
+        active = state["active"]
+        found = problem.is_adversarial(problem.scores(moved))
+        step = state["step"] + 1
+        return {
+            "result": tf.where(active[:, None], moved, state["result"]),
+            "step": step,
+            "active": active & ~found & (step < self.steps),
+        }
+
+
+@pytest.mark.parametrize(
+    ("judged", "reached"),
+    [
+        # Scores so large that a small lead of one may be a rounding.
+        ({"common": -1e4}, 303.0),
+        # What fools the view is not enough for the model.
+        ({"limit": 310.0, "view_limit": 300.0}, 310.05),
+    ],
+)
+def test_what_the_judge_refuses_at_the_threshold_is_asked_for_again(
+    judged, reached
+):
+    """It stops at the first that it meets, which is not at its end."""
+    threshold = reached / 784 - 0.3
+    epsilons, trial = asked(
+        Creeping(norm="linf"), [0.3], grid=(threshold,), **judged
+    )
+    np.testing.assert_array_equal(epsilons, [threshold])
+    assert (trial.distances <= threshold).all()
 
 
 def test_what_no_epsilon_is_enough_for_fails():

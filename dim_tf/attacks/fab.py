@@ -23,7 +23,8 @@ _STEPS_TOGETHER = 10
 # decades; and how near it has to come.
 _NEWTON_STEPS = 20
 _NEAR = 1e-6
-# Of the factor between the largest gain and the least that counts.
+# Of the twelve decades of gains that count: their levels are then as close as
+# numbers of float32.
 _HALVINGS = 30
 
 

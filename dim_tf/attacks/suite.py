@@ -59,6 +59,11 @@ class AttackSpec:
     grid: tuple[float, ...] = ()
 
     def __post_init__(self):
+        if self.at_threshold and len(self.grid) > 1:
+            raise ValueError(
+                f"{self.name} is too long for more than one epsilon, got "
+                f"{', '.join(map(str, self.grid))}"
+            )
         if self.repeats > 1 and isinstance(self.attack, FixedEpsilon):
             raise ValueError(
                 "repeats are for attacks that take no epsilon, got "
@@ -298,6 +303,11 @@ QUICK = {
             "linf_brendel_bethge_50",
             GRADIENTS,
             attacks.LinfinityBrendelBethgeAttack(steps=50, lr_num_decay=10),
+        ),
+        (
+            "l2_square_1000",
+            SCORES,
+            attacks.SquareAttack(norm="l2", queries=1000),
         ),
         ("linf_square_1000", SCORES, attacks.SquareAttack(queries=1000)),
         ("l1_fmn", GRADIENTS, attacks.L1FMNAttack()),

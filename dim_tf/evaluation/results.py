@@ -197,7 +197,8 @@ def read(folder: pathlib.Path, columns=None) -> pa.Table:
         # None where the attack is to minimize the distance.
         epsilons = [*filter(None, made_with.get("epsilons", ()))]
         largest = max(epsilons, default=None)
-        # What is moved toward the image has no more epsilons than that.
+        # Only what has no grid is moved toward the image; of that, what has an
+        # epsilon was tried at it alone.
         alone = made_with.get("clip_tries") or path.parent.name.endswith(
             THRESHOLD_ALONE
         )

@@ -5,14 +5,17 @@ between the smallest that is enough and the largest that is not. What any other
 ends with, one that minimizes the distance or is tried at the threshold alone,
 is moved toward the image in the same way, as foolbox does for a given epsilon:
 where every pixel is clamped, as in Linf, this is more than a shorter way in the
-same direction. If such an attack ran on a cheaper view of the model, it ends at
-a boundary of the view. That of the model may lie farther along; where it does
-not, the attack runs again, and has to lead on the view by as much as the view
-was wrong. On the model itself it runs again where its lead may be a rounding of
-the scores, and has to lead by more.
+same direction. If such an attack ran on a cheaper view of the model, it ends
+where the view is fooled. The model may be farther along; where it is not, or
+beyond the threshold that was asked for, the attack runs again, and has to lead
+on the view by as much as the view was wrong. On the model itself it runs again
+where its lead may be a rounding of the scores, and has to lead by more.
 
 What is found may be refined in the end, by what is known of the model.
 """
+
+import dataclasses
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -23,8 +26,8 @@ from dim_tf.attacks import DatasetAttack
 from dim_tf.attacks import MarginMisclassification
 from dim_tf.attacks.adaptor import FixedEpsilon
 from dim_tf.attacks.norms import NORMS
-from dim_tf.attacks.norms import ROUNDING
 from dim_tf.attacks.suite import AttackSpec
+from dim_tf.evaluation import thresholds
 from dim_tf.evaluation.distances import distances
 from dim_tf.evaluation.protocol import Trial
 from dim_tf.evaluation.protocol import doubtful_lead
@@ -38,7 +41,7 @@ _CLIP_HALVINGS = 8
 # Of the way to what an attack on a view came to.
 _FARTHER = np.array([1.1, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0])
 _FARTHER_HALVINGS = 5
-# Attacks with a margin, each learnt from the last one's answer.
+# Attacks with a margin, each learned from the last one's answer.
 _AGREEMENTS = 3
 
 
@@ -77,24 +80,56 @@ def search(
         grid = np.repeat(np.array(spec.epsilons)[:, None], len(images), 1)
         return _narrow(trial, attempt, grid, _ATTACK_HALVINGS)
     (epsilon,) = spec.epsilons
-
-    def ask(images, criterion, **starts):
-        answers = attack(fmodel, images, criterion, epsilons=epsilon, **starts)
-        return answers[0].numpy()
-
-    raw = ask(images, labels)
-    trial.consider(raw, push=True)
+    asked = _Asked(attack, fmodel, trial, epsilon)
+    raw = asked.ask(np.arange(len(images)), labels)
     if spec.attack.supports_starting_points and others is not None:
-        raw = _started(trial, raw, ask, attack.distance, fmodel, others)
+        raw = _started(asked, raw, others)
     if on_view:
         _go_farther(trial, raw)
-        raw = _agreeing(trial, raw, ask, fmodel)
+        raw = _agreeing(asked, raw)
     else:
-        raw = _leading(trial, raw, ask)
+        raw = _leading(asked, raw)
     if is_clipped(spec):
         _move_closer(spec.norm, trial, raw)
-    within = np.nan if epsilon is None else epsilon
-    return np.where(trial.distances <= within * (1 + ROUNDING), within, np.nan)
+    return np.where(
+        asked.left(), np.nan, np.nan if epsilon is None else epsilon
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Asked:
+    """An attack that is asked without a grid, and the trial of its answers.
+
+    Attributes:
+        attack: foolbox attack.
+        fmodel: foolbox model.
+        trial: judges.
+        epsilon: its only one; None: it takes none.
+    """
+
+    attack: Any
+    fmodel: Any
+    trial: Trial
+    epsilon: float | None
+
+    def ask(self, rows, criterion, **starts) -> np.ndarray:
+        """Attacks some rows `(k,)`; its answers `(k, ...)`, considered."""
+        images = self.trial.examples.images[rows]
+        answers = self.attack(
+            self.fmodel, images, criterion, epsilons=self.epsilon, **starts
+        )[0].numpy()
+        self.trial.consider(answers, rows, push=True)
+        return answers
+
+    def left(self) -> np.ndarray:
+        """Which samples have no adversarial that is near enough: bool `(n,)`.
+
+        What was found a little beyond the only epsilon is none.
+        """
+        distances = self.trial.distances
+        if self.epsilon is None:
+            return np.isinf(distances)
+        return thresholds.beyond(distances, self.epsilon)
 
 
 def _has_grid(spec: AttackSpec) -> bool:
@@ -149,17 +184,18 @@ def _move_closer(norm, trial, raw) -> None:
     _narrow(trial, clip, grid, _CLIP_HALVINGS, np.flatnonzero(sizes))
 
 
-def _started(trial, raw, ask, distance, fmodel, others) -> np.ndarray:
+def _started(asked, raw, others) -> np.ndarray:
     """Attacks again what did not start, from the closest of other images.
 
     To a model that sees its class in all noise and in all that is of one color,
     an image of another class is still an adversarial to start from.
     """
-    left = np.flatnonzero(np.isinf(trial.distances) & ~trial.moved)
+    trial, fmodel = asked.trial, asked.fmodel
+    left = np.flatnonzero(asked.left() & ~trial.moved)
     if not len(left):
         return raw
     images, labels = trial.examples.images[left], trial.examples.labels[left]
-    closest = DatasetAttack(distance=distance)
+    closest = DatasetAttack(distance=asked.attack.distance)
     size = len(trial.examples)
     for first in range(0, len(others), size):
         closest.feed(fmodel, others.images[first : first + size])
@@ -167,10 +203,9 @@ def _started(trial, raw, ask, distance, fmodel, others) -> np.ndarray:
     found = found.numpy()
     if found.any():
         raw, left = raw.copy(), left[found]
-        raw[left] = ask(
-            images[found], labels[found], starting_points=starts[found]
+        raw[left] = asked.ask(
+            left, labels[found], starting_points=starts[found]
         )
-        trial.consider(raw[left], left, push=True)
     return raw
 
 
@@ -188,22 +223,22 @@ def _go_farther(trial, raw) -> None:
     _narrow(trial, extend, grid, _FARTHER_HALVINGS, left, 1.0)
 
 
-def _agreeing(trial, raw, ask, fmodel) -> np.ndarray:
-    """Attacks what is left again, as it is learnt where the view is wrong.
+def _agreeing(asked, raw) -> np.ndarray:
+    """Attacks what is left again, as it is learned where the view is wrong.
 
     View and model are to agree about the last answer, which is the image
     itself where the attack had none, as on one that the view alone gets wrong.
     """
-    raw = raw.copy()
+    raw, trial = raw.copy(), asked.trial
     labels = trial.examples.labels
-    left = np.flatnonzero(np.isinf(trial.distances))
+    left = np.flatnonzero(asked.left())
     for _ in range(_AGREEMENTS):
         if not len(left):
             break
         seen, real = (
             lead(scores, labels[left])
             for scores in (
-                fmodel(tf.constant(raw[left])).numpy(),
+                asked.fmodel(tf.constant(raw[left])).numpy(),
                 metrics.outputs(trial.model, raw[left], "scores"),
             )
         )
@@ -215,17 +250,18 @@ def _agreeing(trial, raw, ask, fmodel) -> np.ndarray:
         if not len(left):
             break
         before = raw[left]
-        raw[left] = _by_margins(trial, left, wrong[known], ask)
+        raw[left] = _by_margins(asked, left, wrong[known])
         _go_farther(trial, raw)
         # The same answer again has nothing more to teach.
         moved = (raw[left] != before).any((1, 2, 3))
-        left = left[moved & np.isinf(trial.distances[left])]
+        left = left[moved & asked.left()[left]]
     return raw
 
 
-def _leading(trial, raw, ask) -> np.ndarray:
+def _leading(asked, raw) -> np.ndarray:
     """Attacks again where an answer's lead is no more than a rounding."""
-    left = np.flatnonzero(np.isinf(trial.distances) & trial.moved)
+    trial = asked.trial
+    left = np.flatnonzero(asked.left() & trial.moved)
     if not len(left):
         return raw
     labels = trial.examples.labels[left]
@@ -235,19 +271,17 @@ def _leading(trial, raw, ask) -> np.ndarray:
     if len(rows):
         # The scores of the next answer may be a little larger.
         margins = 1.01 * doubtful_lead(scores[doubtful], labels[doubtful])
-        answers = _by_margins(trial, rows, margins, ask)
-        found = np.isfinite(trial.distances[rows])
+        answers = _by_margins(asked, rows, margins)
+        found = ~asked.left()[rows]
         raw = raw.copy()
         raw[rows[found]] = answers[found]
     return raw
 
 
-def _by_margins(trial, rows, margins, ask) -> np.ndarray:
+def _by_margins(asked, rows, margins) -> np.ndarray:
     """Attacks again, for answers that lead by margins `(k,)`, not just so."""
-    criterion = MarginMisclassification(trial.examples.labels[rows], margins)
-    answers = ask(trial.examples.images[rows], criterion)
-    trial.consider(answers, rows, push=True)
-    return answers
+    labels = asked.trial.examples.labels[rows]
+    return asked.ask(rows, MarginMisclassification(labels, margins))
 
 
 def _narrow(

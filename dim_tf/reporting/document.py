@@ -263,8 +263,8 @@ def _other_numbers(folder: str, *more: str) -> _Numbers:
     }
     if len(refined) > 1:
         raise ValueError(
-            f"{', '.join(folders)} hold records that are refined and others, "
-            "which are not to be mixed"
+            f"{' and '.join(folders)}: some of these records are refined, and "
+            "some not; name the folders apart"
         )
     records = pa.concat_tables(map(_read, folders))
     return _Numbers(records, {}, allow_missing=True)
