@@ -29,6 +29,7 @@ from dim_tf.evaluation import results
 from dim_tf.models import saving
 from dim_tf.reporting import benchmarks
 from dim_tf.reporting import document
+from dim_tf.reporting import statistics as reporting
 
 
 def test_the_page_is_the_filled_template(tmp_path):
@@ -180,6 +181,35 @@ def test_the_tables_of_autoattack_are_those_of_its_records():
                 assert cell.startswith(f"{robust:.0%}"), (model, norm)
             median = float(cells[-1].partition(", ")[2])
             assert math.isclose(median, statistics.median(own), rel_tol=0.051)
+
+
+def test_the_readme_says_what_autoattack_leaves():
+    auto, paper = (
+        left_of_a_hundred(results.read(folder, results.WITHOUT_IMAGES))
+        for folder in (AUTOATTACK, RECORDS)
+    )
+    more = {key: auto[key] - paper[key] for key in auto}
+    linf = [extra for (_, norm), extra in more.items() if norm == "linf"]
+    l2 = {model: extra for (model, norm), extra in more.items() if norm == "l2"}
+    of_bi_dim = l2.pop("bi_dim")
+    words = (
+        f"they leave up to {-min(linf)} fewer than those in Linf, and never "
+        f"more; in L2 from {-min(l2.values())} fewer to {max(l2.values())} "
+        f"more, but of biDIM {of_bi_dim} more"
+    )
+    assert max(linf) <= 0
+    assert words in " ".join((ROOT / "README.md").read_text().split())
+
+
+def left_of_a_hundred(records):
+    """By model and norm: how many of a hundred images all attacks leave."""
+    cells = reporting.cells(records)
+    return {
+        (cell.model, norm): int(reporting.robust(cell).sum())
+        for norm in ("l2", "linf")
+        for cell in reporting.closest_by_model(cells, norm)
+        if len(cell.samples) == 100
+    }
 
 
 def test_adversarials_count_in_every_norm():
