@@ -6,6 +6,7 @@ are the first two.
 """
 
 import abc
+import functools
 from typing import ClassVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from dim_tf.attacks import checks
 from dim_tf.attacks import rivals
 from dim_tf.attacks import splitmix
 from dim_tf.attacks.adaptor import frozen
+from dim_tf.attacks.graphs import several_steps
 from dim_tf.attacks.norms import NORMS
 from dim_tf.attacks.problem import LOSSES
 from dim_tf.attacks.problem import decided
@@ -78,12 +80,8 @@ class AutoPGD(Pursuit):
 
     def advance(self, problem, state):
         changing = ("active", "result", "turn", *_TURN)
-        return tf.while_loop(
-            lambda search: tf.reduce_any(search["active"]),
-            lambda search: [self._step(problem, {**state, **search})],
-            [{name: state[name] for name in changing}],
-            maximum_iterations=_STEPS_TOGETHER,
-        )[0]
+        step = functools.partial(self._step, problem)
+        return several_steps(step, state, changing, _STEPS_TOGETHER)
 
     def _new_turn(self, problem, epsilon, turn):
         seeds = splitmix.seeds_of_turn(problem.seeds_within(epsilon), turn)

@@ -4,6 +4,7 @@ Source: Croce and Hein, "Minimally distorted adversarial examples with a fast
 adaptive boundary attack" (2020), in its targeted form: the third of AutoAttack.
 """
 
+import functools
 from typing import ClassVar
 
 import numpy as np
@@ -13,6 +14,7 @@ from dim_tf.attacks import checks
 from dim_tf.attacks import rivals
 from dim_tf.attacks.adaptor import Minimization
 from dim_tf.attacks.adaptor import frozen
+from dim_tf.attacks.graphs import several_steps
 from dim_tf.attacks.norms import FLOOR
 from dim_tf.attacks.norms import NORMS
 from dim_tf.attacks.norms import linf_size
@@ -84,12 +86,8 @@ class FABAttack(Minimization):
 
     def advance(self, problem, state):
         changing = ("active", "result", "distance", "point", "step", "turn")
-        return tf.while_loop(
-            lambda search: tf.reduce_any(search["active"]),
-            lambda search: [self._step(problem, {**state, **search})],
-            [{name: state[name] for name in changing}],
-            maximum_iterations=_STEPS_TOGETHER,
-        )[0]
+        step = functools.partial(self._step, problem)
+        return several_steps(step, state, changing, _STEPS_TOGETHER)
 
     def _step(self, problem, state):
         images, size = problem.images, NORMS[self.norm].size

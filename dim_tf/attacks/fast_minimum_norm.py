@@ -4,6 +4,7 @@ One algorithm and a table of norms. Source: Pintor et al., "Fast minimum-norm
 adversarial attacks through adaptive norm constraints" (2021).
 """
 
+import functools
 import math
 from typing import ClassVar
 
@@ -15,6 +16,7 @@ from dim_tf.attacks import norms
 from dim_tf.attacks.adaptor import Minimization
 from dim_tf.attacks.adaptor import frozen
 from dim_tf.attacks.gradient_descent import project_onto_l1_ball
+from dim_tf.attacks.graphs import several_steps
 from dim_tf.attacks.norms import NORMS
 
 _NAMES = (
@@ -98,12 +100,9 @@ class FastMinimumNorm(Minimization):
         }
 
     def advance(self, problem, state):
-        return tf.while_loop(
-            lambda search: tf.reduce_any(search["active"]),
-            lambda search: [self._step(problem, search)],
-            [{name: state[name] for name in _NAMES}],
-            maximum_iterations=min(self.steps, _STEPS_PER_ADVANCE),
-        )[0]
+        step = functools.partial(self._step, problem)
+        together = min(self.steps, _STEPS_PER_ADVANCE)
+        return several_steps(step, state, _NAMES, together)
 
     def _farthest(self, problem):
         """Size of the largest perturbation within the bounds."""

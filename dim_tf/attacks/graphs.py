@@ -113,6 +113,26 @@ def take(rows: Rows, indices) -> Rows:
     return {name: tf.gather(value, indices) for name, value in rows.items()}
 
 
+def several_steps(step: Callable, state: Rows, changing, count: int) -> Rows:
+    """Takes steps within a graph until no row is active, or a number of them.
+
+    Args:
+        step: state -> what of it has changed, the tensors named.
+        state: dict of tensors, with a bool `active` `(rows,)`.
+        changing: names of tensors.
+        count: steps at most.
+
+    Returns:
+        The tensors named.
+    """
+    return tf.while_loop(
+        lambda changed: tf.reduce_any(changed["active"]),
+        lambda changed: [step({**state, **changed})],
+        [{name: state[name] for name in changing}],
+        maximum_iterations=count,
+    )[0]
+
+
 def run_until_done(graphs: Graphs, rows: Rows) -> Rows:
     """Starts every row and advances those that are active until none is.
 

@@ -1,6 +1,7 @@
 """Steps that go on until an image is adversarial."""
 
 import abc
+import functools
 from typing import ClassVar
 
 import tensorflow as tf
@@ -8,6 +9,7 @@ import tensorflow as tf
 from dim_tf.attacks import checks
 from dim_tf.attacks.adaptor import Minimization
 from dim_tf.attacks.adaptor import frozen
+from dim_tf.attacks.graphs import several_steps
 
 
 @frozen
@@ -45,12 +47,8 @@ class Walk(Minimization):
 
     def advance(self, problem, state):
         names = ("active", "result", "step", *self.memory)
-        return tf.while_loop(
-            lambda walk: tf.reduce_any(walk["active"]),
-            lambda walk: [self._step(problem, {**state, **walk})],
-            [{name: state[name] for name in names}],
-            maximum_iterations=self.steps_together,
-        )[0]
+        step = functools.partial(self._step, problem)
+        return several_steps(step, state, names, self.steps_together)
 
     def _step(self, problem, state):
         scores, moved = self.step(problem, state)
