@@ -2,7 +2,6 @@ import eagerpy
 import foolbox
 import numpy as np
 import pytest
-import scipy.optimize
 import tensorflow as tf
 from closed_forms import PIXELS
 from closed_forms import SHAPE
@@ -12,7 +11,6 @@ from tiny_nets import TinyNet
 from tiny_nets import foolbox_model
 
 from dim_tf.attacks.gradient_descent import SparseL1DescentAttack
-from dim_tf.attacks.gradient_descent import project_onto_l1_ball
 
 FOOLBOX = foolbox.attacks.SparseL1DescentAttack
 
@@ -26,31 +24,6 @@ def perturbations(generator):
     changes[30:35] *= 2.0 / sizes("l1", changes[30:35])[:, None]
     changes[35] = 0
     return changes.astype(np.float32)
-
-
-def closest_by_root_finding(change, epsilon):
-    """The closest point of the L1 ball, for its shift solves an equation."""
-
-    def excess(shift):
-        return np.maximum(np.abs(change) - shift, 0).sum() - epsilon
-
-    if excess(0.0) <= 0:
-        return change
-    shift = scipy.optimize.brentq(excess, 0, np.abs(change).max(), xtol=1e-12)
-    return np.sign(change) * np.maximum(np.abs(change) - shift, 0)
-
-
-@pytest.mark.parametrize("epsilon", [0.01, 1.0, 3.0, 8.0])
-def test_projection_is_the_closest_point(epsilon, perturbations):
-    projected = project_onto_l1_ball(tf.constant(perturbations), epsilon)
-    expected = [
-        closest_by_root_finding(change.astype(np.float64), epsilon)
-        for change in perturbations
-    ]
-    np.testing.assert_allclose(projected, expected, atol=2e-6)
-    per_row = tf.fill((40, 1), epsilon)
-    again = project_onto_l1_ball(tf.constant(perturbations), per_row)
-    np.testing.assert_array_equal(again, projected)
 
 
 @pytest.mark.parametrize("epsilon", [0.01, 1.0, 3.0, 8.0])

@@ -12,10 +12,10 @@ import numpy as np
 import tensorflow as tf
 
 from dim_tf.attacks import checks
+from dim_tf.attacks import l1_ball
 from dim_tf.attacks import norms
 from dim_tf.attacks.adaptor import Minimization
 from dim_tf.attacks.adaptor import frozen
-from dim_tf.attacks.gradient_descent import project_onto_l1_ball
 from dim_tf.attacks.graphs import several_steps
 from dim_tf.attacks.norms import NORMS
 
@@ -42,7 +42,7 @@ def _project_onto_l0_ball(perturbations, epsilon):
 
 _PROJECT = {
     "l0": _project_onto_l0_ball,
-    "l1": project_onto_l1_ball,
+    "l1": l1_ball.project,
     "l2": NORMS["l2"].project,
     "linf": NORMS["linf"].project,
 }

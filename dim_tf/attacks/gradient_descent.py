@@ -13,6 +13,7 @@ from typing import ClassVar
 import tensorflow as tf
 
 from dim_tf.attacks import checks
+from dim_tf.attacks import l1_ball
 from dim_tf.attacks.adaptor import FixedEpsilon
 from dim_tf.attacks.adaptor import frozen
 from dim_tf.attacks.norms import NORMS
@@ -243,38 +244,7 @@ def _quantile(values, share):
     return low + (position - below) * (high - low)
 
 
-def project_onto_l1_ball(perturbations, epsilon):
-    """The closest point of the L1 ball, by sorting (Duchi et al., 2008)."""
-    ordered, shifts = _l1_shifts(perturbations, epsilon)
-    # The last shift that keeps its own entry positive.
-    kept = tf.reduce_sum(tf.cast(ordered > shifts, tf.int32), 1)
-    shift = tf.gather(shifts, tf.maximum(kept - 1, 0), batch_dims=1)[:, None]
-    return _shrink(perturbations, tf.maximum(shift, 0.0))
-
-
-def _project_like_foolbox(perturbations, epsilon):
-    """One entry too far, and the first where no entry is too small."""
-    ordered, shifts = _l1_shifts(perturbations, epsilon)
-    first = tf.argmax(ordered <= shifts, 1)
-    shift = tf.gather(shifts, first, batch_dims=1)[:, None]
-    inside = NORMS["l1"].size(perturbations) <= epsilon
-    return tf.where(inside, perturbations, _shrink(perturbations, shift))
-
-
-def _l1_shifts(perturbations, epsilon):
-    """Sizes of the entries in falling order, and what to take from the first
-    one, two, ... of them to bring them alone to epsilon."""
-    ordered = tf.sort(tf.abs(perturbations), 1, "DESCENDING")
-    counts = tf.range(1.0, ordered.shape[1] + 1.0)
-    return ordered, (tf.cumsum(ordered, 1) - epsilon) / counts
-
-
-def _shrink(perturbations, shift):
-    sizes = tf.abs(perturbations)
-    return tf.sign(perturbations) * tf.maximum(sizes - shift, 0.0)
-
-
 _PROJECTIONS = {
-    "exact": project_onto_l1_ball,
-    "foolbox": _project_like_foolbox,
+    "exact": l1_ball.project,
+    "foolbox": l1_ball.project_like_foolbox,
 }
