@@ -1,3 +1,5 @@
+import math
+
 import foolbox
 import numpy as np
 import pytest
@@ -14,18 +16,21 @@ from tiny_nets import NET
 from tiny_nets import check_rows_are_independent
 from tiny_nets import foolbox_model
 
+from dim_tf.attacks import climbs
+from dim_tf.attacks import l1_ball
 from dim_tf.attacks import norms
 from dim_tf.attacks.auto_pgd import AutoPGDAttack
 from dim_tf.attacks.auto_pgd import TargetedAutoPGDAttack
-from dim_tf.attacks.auto_pgd import _periods
 from dim_tf.attacks.auto_pgd import spread
+from dim_tf.attacks.climbs import _periods
+from dim_tf.attacks.problem import Problem
 
-BALLS = pytest.mark.parametrize("norm", ["l2", "linf"])
+BALLS = pytest.mark.parametrize("norm", ["l1", "l2", "linf"])
 KINDS = pytest.mark.parametrize(
     "kind", [AutoPGDAttack, TargetedAutoPGDAttack], ids=lambda k: k.__name__
 )
-DUAL = {"l2": 2, "linf": 1}
-EPSILONS = {"l2": 0.8, "linf": 0.1}
+DUAL = {"l1": np.inf, "l2": 2, "linf": 1}
+EPSILONS = {"l1": 3.0, "l2": 0.8, "linf": 0.1}
 
 
 def run(score, images, labels, epsilons, kind=AutoPGDAttack, **settings):
@@ -81,22 +86,24 @@ def rugged(images):
     return tf.sin(tf.reshape(images, (-1, 36)) @ WAVES) @ MIX
 
 
+def look(point, label):
+    """Loss and gradient at a point."""
+    values = tf.constant(point[None])
+    with tf.GradientTape() as tape:
+        tape.watch(values)
+        scores = rugged(values)
+        others = tf.concat([scores[:, :label], scores[:, label + 1 :]], 1)
+        loss = tf.reduce_logsumexp(others, 1) - scores[:, label]
+    gradient = tape.gradient(loss, values).numpy().ravel()
+    return float(loss[0]), gradient
+
+
 def ascent(norm, image, label, start, epsilon, steps, rho):
     """The best point of the paper's algorithm, written for one sample.
 
     Losses are those of the points looked at, the first of them the start's.
     """
     ball = norms.NORMS[norm]
-
-    def look(point):
-        values = tf.constant(point[None])
-        with tf.GradientTape() as tape:
-            tape.watch(values)
-            scores = rugged(values)
-            others = tf.concat([scores[:, :label], scores[:, label + 1 :]], 1)
-            loss = tf.reduce_logsumexp(others, 1) - scores[:, label]
-        gradient = tape.gradient(loss, values).numpy().ravel()
-        return float(loss[0]), gradient
 
     def restrict(point):
         change = ball.project(tf.constant((point - image)[None]), epsilon)
@@ -115,7 +122,7 @@ def ascent(norm, image, label, start, epsilon, steps, rho):
     step, reduced, last_best = 2 * epsilon, True, -np.inf
     losses, points, gradients = [], [], []
     for index in range(steps):
-        loss, gradient = look(point)
+        loss, gradient = look(point, label)
         losses.append(loss)
         points.append(point)
         gradients.append(gradient)
@@ -134,47 +141,109 @@ def ascent(norm, image, label, start, epsilon, steps, rho):
         moved = point + share * (ahead - point)
         moved = moved + (1 - share) * (point - previous)
         previous, point = point, restrict(moved)
-    losses.append(look(point)[0])
+    losses.append(look(point, label)[0])
     points.append(point)
     return points[int(np.argmax(losses))]
 
 
-@BALLS
-@pytest.mark.parametrize(("steps", "rho"), [(7, 0.75), (30, 0.75), (30, 0.3)])
-def test_the_steps_are_the_paper_s(norm, steps, rho, monkeypatch):
-    """From the image itself, as long as nothing is found."""
-    row = norms.NORMS[norm]
-    monkeypatch.setitem(
-        norms.NORMS,
-        norm,
-        norms.dataclasses.replace(
-            row,
-            random_start=lambda seeds, pixels: tf.zeros(
-                (tf.shape(seeds)[0], pixels)
-            ),
+def sparse_ascent(image, label, start, epsilon, steps):
+    """The same of the algorithm in L1, of one sample."""
+
+    def restrict(point, radius):
+        problem = Problem(
+            images=tf.constant(image[None]),
+            classes=tf.constant([label]),
+            seeds=None,
+            targeted=False,
+            model=None,
+            shape=SHAPE,
+            bounds=(0.0, 1.0),
+        )
+        point = tf.constant(point[None], tf.float32)
+        return l1_ball.restrict(problem, point, radius).numpy()[0]
+
+    # The paper has at least four.
+    early = min(math.ceil(0.3 * steps), (steps - 1) // 2)
+    point = start
+    for factor, count in ((3, early), (2, early), (1, steps - 2 * early)):
+        radius = factor * epsilon
+        point = restrict(point, radius)
+        period = max(int(0.04 * count), 1)
+        changed = np.count_nonzero(point - image)
+        moving, step = changed / 1.5, radius
+        best_loss, gradient = look(point, label)
+        best, best_gradient = point, gradient
+        for index in range(1, count + 1):
+            kept = max(math.ceil(moving), 1)
+            least = np.sort(np.abs(gradient))[-kept]
+            signs = np.where(np.abs(gradient) >= least, np.sign(gradient), 0)
+            point = restrict(point + step * signs / np.abs(signs).sum(), radius)
+            loss, gradient = look(point, label)
+            if loss > best_loss:
+                best_loss, best, best_gradient = loss, point, gradient
+            if index % period == 0:
+                now = np.count_nonzero(best - image)
+                if now < 0.95 * changed:
+                    point, gradient, step = best, best_gradient, radius
+                else:
+                    step = max(step / 1.5, radius / 10)
+                moving, changed = now / 1.5, now
+        point = best
+    return best
+
+
+def steps_from(norm, starts, images, labels, monkeypatch, **settings):
+    """Answers of climbs that start at points, as long as nothing is found."""
+    monkeypatch.setattr(
+        climbs.CLIMBS[norm],
+        "start",
+        lambda climb, problem, seeds, radius: climb.restrict(
+            problem, tf.constant(starts), radius
         ),
     )
-    epsilon = EPSILONS[norm]
-    images = np.random.default_rng(0).uniform(0.2, 0.8, (8, *SHAPE))
-    images = images.astype(np.float32)
     # Of a class so much ahead that no climb ends at an adversarial.
-    labels = np.zeros(8, int)
     ahead = [100.0, 0.0, 0.0]
     adversarials, success = run(
         lambda values: rugged(values) + ahead,
-        images,
+        images.reshape(-1, *SHAPE),
         labels,
-        epsilon,
+        EPSILONS[norm],
         norm=norm,
-        steps=steps,
-        rho=rho,
+        **settings,
     )
     assert not success.any()
+    return adversarials.reshape(len(images), -1)
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+@pytest.mark.parametrize(("steps", "rho"), [(7, 0.75), (30, 0.75), (30, 0.3)])
+def test_the_steps_are_the_paper_s(norm, steps, rho, monkeypatch):
+    images = np.random.default_rng(0).uniform(0.2, 0.8, (8, 36))
+    images = images.astype(np.float32)
+    labels = np.zeros(8, int)
+    answers = steps_from(
+        norm, images, images, labels, monkeypatch, steps=steps, rho=rho
+    )
     expected = [
-        ascent(norm, image, label, image, epsilon, steps, rho)
-        for image, label in zip(images.reshape(8, -1), labels, strict=True)
+        ascent(norm, image, label, image, EPSILONS[norm], steps, rho)
+        for image, label in zip(images, labels, strict=True)
     ]
-    np.testing.assert_allclose(adversarials.reshape(8, -1), expected, 0, 1e-3)
+    np.testing.assert_allclose(answers, expected, 0, 1e-3)
+
+
+@pytest.mark.parametrize("steps", [1, 7, 30, 100])
+def test_the_steps_in_l1_are_the_paper_s(steps, monkeypatch):
+    generator = np.random.default_rng(0)
+    images = generator.uniform(0.0, 1.0, (8, 36)).astype(np.float32)
+    images[:, ::3] = 0
+    starts = images + generator.normal(0, 1, images.shape).astype(np.float32)
+    labels = np.zeros(8, int)
+    answers = steps_from("l1", starts, images, labels, monkeypatch, steps=steps)
+    expected = [
+        sparse_ascent(image, label, start, EPSILONS["l1"], steps)
+        for image, label, start in zip(images, labels, starts, strict=True)
+    ]
+    np.testing.assert_allclose(answers, expected, 0, 1e-3)
 
 
 @BALLS
@@ -268,7 +337,7 @@ def test_a_class_is_reached():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"norm": "l1"}, "norm must be one of l2, linf, got 'l1'"),
+        ({"norm": "l0"}, "norm must be one of l1, l2, linf, got 'l0'"),
         ({"steps": 0}, "steps must be at least 1, got 0"),
         ({"loss": "dlr"}, "loss must be one of log_odds"),
     ],

@@ -1,8 +1,9 @@
-"""Gradient descent that finds the lengths of its steps: APGD in L2 and Linf.
+"""Gradient descent that finds the lengths of its steps: APGD.
 
 Source: Croce and Hein, "Reliable evaluation of adversarial robustness with an
 ensemble of diverse parameter-free attacks" (2020), of whose AutoAttack these
-are the first two.
+are the first two; and "Mind the box: l1-APGD for sparse adversarial attacks on
+image classifiers" (2021).
 """
 
 import abc
@@ -16,39 +17,35 @@ from dim_tf.attacks import checks
 from dim_tf.attacks import rivals
 from dim_tf.attacks import splitmix
 from dim_tf.attacks.adaptor import frozen
+from dim_tf.attacks.climbs import CLIMBS
+from dim_tf.attacks.climbs import Climb
 from dim_tf.attacks.graphs import several_steps
-from dim_tf.attacks.norms import NORMS
 from dim_tf.attacks.problem import LOSSES
 from dim_tf.attacks.problem import decided
 from dim_tf.attacks.pursuit import Pursuit
 
-# Share of a step that is new; the rest goes on as the last one went.
-_NEW = 0.75
-# Shares of the steps until the first check, by which the time to the next one
-# is shorter, and which it never falls below.
-_FIRST_CHECK, _SOONER, _LEAST = 0.22, 0.03, 0.06
 # Steps between two looks at who is done.
 _STEPS_TOGETHER = 10
+# Of the state, what begins anew with every stage, beside the climb's memory.
+_STAGE = ("step", "point", "best", "best_gradient", "best_loss")
 
 
 @frozen
 class AutoPGD(Pursuit):
-    """Steps with momentum that are halved where they no longer help.
+    """Steps whose lengths follow from what they reach, see `climbs`.
 
-    The first step is two epsilons long. At checkpoints, ever closer together,
-    a sample whose loss rose in too few of the steps since, or whose best loss
-    did not rise since one that left the step as it was, goes back to its best
-    point with half the step. It answers with the first adversarial met, or
-    else with the point of the largest loss in the first run.
+    It answers with the first adversarial met, or else with the point of the
+    largest loss in the first run. In L1 a run begins in balls of three and two
+    epsilons, where nothing counts as found.
 
     It starts anywhere in the ball, the authors' program on its surface. That
     goes on to the last step whatever it met, and counts the first rise against
-    a zero.
+    a zero. In L1, AutoAttack has it climb its one loss five times, here once.
 
     Attributes:
-        norm: `"l2"` or `"linf"`.
+        norm: `"l1"`, `"l2"` or `"linf"`.
         steps: gradient steps.
-        rho: share of the steps that must raise the loss.
+        rho: share of the steps that must raise the loss; not in L1.
     """
 
     norm: str = "linf"
@@ -56,9 +53,13 @@ class AutoPGD(Pursuit):
     rho: float = 0.75
 
     def __post_init__(self):
-        checks.one_of("norm", self.norm, ("l2", "linf"))
+        checks.one_of("norm", self.norm, tuple(CLIMBS))
         checks.at_least("steps", self.steps, 1)
         checks.at_least("rho", self.rho, 0)
+
+    @property
+    def climb(self) -> Climb:
+        return CLIMBS[self.norm](self.norm, self.steps, self.rho)
 
     @abc.abstractmethod
     def turns(self, state) -> int:
@@ -70,136 +71,86 @@ class AutoPGD(Pursuit):
 
     def start(self, problem, rows):
         adversarial = problem.is_adversarial(problem.scores(problem.images))
-        turn = tf.zeros((problem.batch,), tf.int32)
+        zeros = tf.zeros((problem.batch,), tf.int32)
+        begun = {"turn": zeros, "stage": zeros, "best": problem.images}
         return {
+            **begun,
             "active": ~adversarial,
             "result": problem.images,
-            "turn": turn,
-            **self._new_turn(problem, rows["epsilon"], turn),
+            **self._begin(problem, {**rows, **begun}),
         }
 
     def advance(self, problem, state):
-        changing = ("active", "result", "turn", *_TURN)
-        step = functools.partial(self._step, problem)
-        return several_steps(step, state, changing, _STEPS_TOGETHER)
+        climb = self.climb
+        names = ("active", "result", "turn", "stage", *_STAGE, *climb.memory)
+        step = functools.partial(self._step, problem, climb)
+        return several_steps(step, state, names, _STEPS_TOGETHER)
 
-    def _new_turn(self, problem, epsilon, turn):
-        seeds = splitmix.seeds_of_turn(problem.seeds_within(epsilon), turn)
-        draws = NORMS[self.norm].random_start(seeds, problem.pixels)
-        point = problem.clip(problem.images + epsilon * draws)
-        lowest = tf.fill((problem.batch,), -np.inf)
+    def _begin(self, problem, state):
+        """Of the state, what begins a stage: of a run, or after another one."""
+        climb, radius = self.climb, self._radius(state)
+        seeds = problem.seeds_within(state["epsilon"])
+        seeds = splitmix.seeds_of_turn(seeds, state["turn"])
+        point = climb.start(problem, seeds, radius)
+        if len(climb.radii) > 1:
+            before = climb.restrict(problem, state["best"], radius)
+            point = tf.where(state["stage"][:, None] == 0, point, before)
         return {
             "step": tf.zeros((problem.batch,), tf.int32),
-            "stepsize": 2.0 * epsilon,
             "point": point,
-            "previous": point,
             "best": point,
             "best_gradient": tf.zeros_like(point),
-            "best_loss": lowest,
-            "checked_loss": lowest,
-            # No rise comes before the first step.
-            "loss": -lowest,
-            "rises": tf.zeros((problem.batch,), tf.int32),
-            "reduced": tf.ones((problem.batch,), tf.bool),
+            "best_loss": tf.fill((problem.batch,), -np.inf),
+            **climb.begin(problem, point, radius),
         }
 
-    def _step(self, problem, state):
-        """Looks at the points, and moves on or begins the next turn."""
+    def _radius(self, state):
+        factors = tf.gather(self.climb.radii, state["stage"])
+        return factors[:, None] * state["epsilon"]
+
+    def _step(self, problem, climb, state):
+        """Looks at the points, and moves on or begins the next stage."""
         loss_of = self.loss_of(problem, state)
         scores, gradient = problem.gradient(loss_of, state["point"])
         # What names no class must not be the best.
         loss = tf.where(decided(scores), loss_of(scores), -np.inf)
-        found = problem.is_adversarial(scores)
         better = (loss > state["best_loss"])[:, None]
         known = {
             **state,
-            "loss": loss,
-            "rises": state["rises"] + tf.cast(loss > state["loss"], tf.int32),
             "best_loss": tf.where(better[:, 0], loss, state["best_loss"]),
             "best": tf.where(better, state["point"], state["best"]),
             "best_gradient": tf.where(better, gradient, state["best_gradient"]),
         }
-        moved = self._moved(problem, self._checked(known), gradient)
+        look = {"loss": loss, "gradient": gradient}
+        moved = {
+            **{name: known[name] for name in _STAGE},
+            **climb.move(problem, known, look, self._radius(state)),
+            "step": state["step"] + 1,
+        }
 
-        over = state["step"] >= self.steps
-        turn = state["turn"] + tf.cast(over, tf.int32)
+        last = state["stage"] == len(climb.radii) - 1
+        found = last & problem.is_adversarial(scores)
+        over = state["step"] >= tf.gather(climb.lengths, state["stage"])
+        run_over = over & last
+        turn = state["turn"] + tf.cast(run_over, tf.int32)
+        stage = state["stage"] + tf.cast(over, tf.int32)
+        stage = tf.where(run_over, 0, stage)
         active = state["active"]
-        # What is best in the first turn stands where nothing is found.
+        # What is best in the first run stands where nothing is found.
         answer = tf.where(found[:, None], state["point"], known["best"])
-        ends = active & (found | (over & (state["turn"] == 0)))
+        ends = active & (found | (run_over & (state["turn"] == 0)))
+
+        def next_stage():
+            begun = {**known, "turn": turn, "stage": stage}
+            return _where(over, self._begin(problem, begun), moved)
+
         return {
             "active": active & ~found & (turn < self.turns(state)),
             "result": tf.where(ends[:, None], answer, state["result"]),
             "turn": turn,
-            **tf.cond(
-                tf.reduce_any(over),
-                lambda: _where(
-                    over,
-                    self._new_turn(problem, state["epsilon"], turn),
-                    moved,
-                ),
-                lambda: moved,
-            ),
+            "stage": stage,
+            **tf.cond(tf.reduce_any(over), next_stage, lambda: moved),
         }
-
-    def _checked(self, state):
-        """At a checkpoint: whether to go back to the best with half steps."""
-        periods = tf.gather(_periods(self.steps), state["step"])
-        few = tf.cast(state["rises"], tf.float32) <= self.rho * periods
-        stuck = ~state["reduced"] & (
-            state["checked_loss"] >= state["best_loss"]
-        )
-        check = periods > 0
-        halve = check & (few | stuck)
-        back = halve[:, None]
-        return {
-            **state,
-            "stepsize": tf.where(back, 0.5, 1.0) * state["stepsize"],
-            "checked_loss": tf.where(
-                check, state["best_loss"], state["checked_loss"]
-            ),
-            "rises": tf.where(check, 0, state["rises"]),
-            "reduced": tf.where(check, halve, state["reduced"]),
-            "halve": halve,
-        }
-
-    def _moved(self, problem, state, gradient):
-        ball, epsilon = NORMS[self.norm], state["epsilon"]
-        back = state["halve"][:, None]
-        point = tf.where(back, state["best"], state["point"])
-        gradient = tf.where(back, state["best_gradient"], gradient)
-        step = state["stepsize"] * ball.direction(gradient)
-        ahead = problem.restrict(point + step, ball, epsilon)
-        new = tf.where(state["step"] == 0, 1.0, _NEW)[:, None]
-        ahead = problem.restrict(
-            point
-            + new * (ahead - point)
-            + (1 - new) * (point - state["previous"]),
-            ball,
-            epsilon,
-        )
-        return {
-            **{name: state[name] for name in _TURN},
-            "point": ahead,
-            "previous": point,
-            "step": state["step"] + 1,
-        }
-
-
-# Of the state, what begins anew with every turn.
-_TURN = (
-    "step",
-    "stepsize",
-    "point",
-    "previous",
-    "best",
-    "best_gradient",
-    "best_loss",
-    "checked_loss",
-    "loss",
-    "rises",
-    "reduced",
-)
 
 
 def _where(chosen, first, second):
@@ -212,22 +163,6 @@ def _where(chosen, first, second):
         )
         for name, value in first.items()
     }
-
-
-def _periods(steps: int) -> np.ndarray:
-    """For every step, the steps since the last checkpoint; 0: it is none."""
-    periods = np.zeros(steps + 1, np.float32)
-    period, least = (
-        max(int(_FIRST_CHECK * steps), 1),
-        max(int(_LEAST * steps), 1),
-    )
-    sooner = max(int(_SOONER * steps), 1)
-    check = period
-    while check <= steps:
-        periods[check] = period
-        period = max(period - sooner, least)
-        check += period
-    return periods
 
 
 @frozen
