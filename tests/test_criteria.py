@@ -57,6 +57,8 @@ def short(attack):
         "l2_fab_t",
         "l2_square",
         "linf_apgd_t",
+        "l1_apgd_t",
+        "l1_square",
     ],
 )
 def test_a_margin_is_a_boundary_farther_away(name, model, images):

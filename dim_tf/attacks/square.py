@@ -1,19 +1,32 @@
 """Random squares of the image, kept where they help: no gradient is asked for.
 
 Source: Andriushchenko et al., "Square attack: a query-efficient black-box
-adversarial attack via random search" (2020), the last of AutoAttack.
+adversarial attack via random search" (2020), the last of AutoAttack; in L1
+Croce and Hein, "Mind the box: l1-APGD for sparse adversarial attacks on image
+classifiers" (2021).
 """
+
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
 from dim_tf.attacks import adaptor
 from dim_tf.attacks import checks
-from dim_tf.attacks import squares
 from dim_tf.attacks.adaptor import frozen
+from dim_tf.attacks.hills import L1Hills
+from dim_tf.attacks.hills import L2Hills
 from dim_tf.attacks.problem import decided
 from dim_tf.attacks.pursuit import Pursuit
+from dim_tf.attacks.squares import LinfSquares
+from dim_tf.attacks.squares import Squares
+from dim_tf.attacks.squares import levels
 
+_KINDS: dict[str, Callable[..., Squares]] = {
+    "l1": L1Hills,
+    "l2": L2Hills,
+    "linf": LinfSquares,
+}
 # Model calls between two looks at who is done.
 _CALLS_TOGETHER = 20
 
@@ -22,12 +35,12 @@ _CALLS_TOGETHER = 20
 class SquareAttack(Pursuit):
     """Random squares, each kept if it leads nearer to the goal.
 
-    Begins with stripes (Linf) or tiles (L2) of the whole epsilon. In Linf every
-    channel of a square goes up or down by as much as it may, and the other way
-    where it has already; in L2 a pattern takes over the room that two squares
-    of the image have in epsilon. Asks for scores only, and climbs the margin. A
-    square may lie anywhere, where the authors' programs leave out the last row
-    and column.
+    Begins with stripes (Linf) or tiles (L1 and L2) of the whole epsilon. In
+    Linf every channel of a square goes up or down by as much as it may, and the
+    other way where it has already; in the others a pattern takes over the room
+    that two squares of the image have in epsilon. Asks for scores only, and
+    climbs the margin. A square may lie anywhere, where the authors' programs
+    leave out the last row and column.
 
     Proposals are made from the last one that was kept. Where few samples are
     left, many are tried in one model call, and what follows the first to be
@@ -35,7 +48,7 @@ class SquareAttack(Pursuit):
     number of queries, while the model is asked more.
 
     Attributes:
-        norm: `"l2"` or `"linf"`.
+        norm: `"l1"`, `"l2"` or `"linf"`.
         queries: proposals at most, the first pattern aside.
         area: share of the image that the first squares have.
     """
@@ -45,7 +58,7 @@ class SquareAttack(Pursuit):
     area: float = 0.8
 
     def __post_init__(self):
-        checks.one_of("norm", self.norm, squares.KINDS)
+        checks.one_of("norm", self.norm, _KINDS)
         checks.at_least("queries", self.queries, 1)
         if not 0 < self.area <= 1:
             raise ValueError(
@@ -58,7 +71,7 @@ class SquareAttack(Pursuit):
                 "SquareAttack needs images (batch, height, width, channels), "
                 f"got (batch, {', '.join(map(str, problem.shape))})"
             )
-        kind = squares.KINDS[self.norm](problem, rows["epsilon"], self.area)
+        kind = _KINDS[self.norm](problem, rows["epsilon"], self.area)
         own = problem.scores(problem.images)
         first = kind.first()
         scores = problem.scores(first)
@@ -71,15 +84,15 @@ class SquareAttack(Pursuit):
         }
 
     def advance(self, problem, state):
-        kind = squares.KINDS[self.norm](problem, state["epsilon"], self.area)
+        kind = _KINDS[self.norm](problem, state["epsilon"], self.area)
         rows = adaptor.GRID_VALUES // problem.pixels
         rows = min(rows, adaptor.SPECULATIVE_ROWS)
         together = tf.maximum(1, rows // problem.batch)
-        levels = tf.constant(squares.levels(self.queries))
+        halved = tf.constant(levels(self.queries))
 
         def propose(active, result, loss, query):
             queries = query[:, None] + tf.range(together)
-            level = tf.gather(levels, tf.minimum(queries, self.queries - 1))
+            level = tf.gather(halved, tf.minimum(queries, self.queries - 1))
             tried = kind.proposals(result, queries, level)
             scores = problem.scores(tried)
             losses = _loss(problem, scores)

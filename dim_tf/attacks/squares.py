@@ -11,20 +11,16 @@ import numpy as np
 import tensorflow as tf
 
 from dim_tf.attacks import splitmix
-from dim_tf.attacks.norms import FLOOR
-from dim_tf.attacks.norms import l2_size
 
 # Of ten thousand queries, those from which on a square has half the area that
 # it had before.
-_HALVINGS = (11, 51, 201, 501, 1001, 2001, 4001, 6001, 8001)
-# Tiles to a side of the image in the first pattern of L2.
-_TILES = 5
+HALVINGS = (11, 51, 201, 501, 1001, 2001, 4001, 6001, 8001)
 
 
 def levels(queries: int) -> np.ndarray:
     """How often the squares' area was halved, for every query."""
     scaled = np.arange(queries) * 10000 // queries
-    return np.searchsorted(_HALVINGS, scaled, "right").astype(np.int32)
+    return np.searchsorted(HALVINGS, scaled, "right").astype(np.int32)
 
 
 class Squares(abc.ABC):
@@ -45,7 +41,7 @@ class Squares(abc.ABC):
         first = area * self.height * self.width
         self.sides = [
             self.side(math.sqrt(first / 2**level))
-            for level in range(len(_HALVINGS) + 1)
+            for level in range(len(HALVINGS) + 1)
         ]
 
     @abc.abstractmethod
@@ -150,124 +146,3 @@ class LinfSquares(Squares):
         # Where it is so already, the other way, or most small ones were lost.
         same = tf.reduce_all(tried == before, -1, keepdims=True)
         return tf.where(same, moved(-whole), tried)
-
-
-class L2Squares(Squares):
-    least = 3
-
-    def __init__(self, problem, epsilon, area):
-        super().__init__(problem, epsilon, area)
-        largest = max(self.sides)
-        self.patterns = np.stack(
-            [
-                np.pad(pattern(side), [(0, largest - side)] * 2)
-                for side in self.sides
-            ]
-        )
-
-    def side(self, length):
-        side = super().side(length)
-        # Its two halves are to differ, like those of the authors.
-        return (
-            side + 1
-            if side % 2 == 0 and side < min(self.height, self.width)
-            else side
-        )
-
-    def first(self):
-        side = max(1, min(self.height, self.width) // _TILES)
-        rows, columns = self.height // side, self.width // side
-        # Of every tile, the signs of its channels and whether it lies.
-        draws = self.uniform(rows * columns * (self.channels + 1))
-        draws = tf.reshape(draws, (-1, rows, columns, self.channels + 1))
-        draws = tf.repeat(tf.repeat(draws, side, 1), side, 2)
-        upright, lying = (
-            np.tile(each, (rows, columns))
-            for each in (pattern(side), pattern(side).T)
-        )
-        tiles = tf.where(draws[..., -1] < 0.5, upright, lying)
-        tiles = self.signs(draws[..., :-1]) * tiles[..., None]
-        missing = [
-            (size - count * side)
-            for size, count in ((self.height, rows), (self.width, columns))
-        ]
-        around = [(each // 2, each - each // 2) for each in missing]
-        return self._of_size(
-            self.flatten(tf.pad(tiles, [(0, 0), *around, (0, 0)]))
-        )
-
-    def _of_size(self, change):
-        """Images changed by `(batch, ..., pixels)`, scaled to epsilon."""
-        images, epsilon = self.problem.images, self.epsilon
-        if change.shape.rank == 3:
-            images, epsilon = images[:, None], epsilon[:, None]
-        scale = epsilon / tf.maximum(l2_size(change), FLOOR)
-        return self.problem.clip(images + scale * change)
-
-    def proposals(self, flat, queries, level):
-        side = tf.gather(self.sides, level)
-        draws = self.uniform(5 + self.channels, 1, queries)
-        corner = self.corner(draws, side)
-        filled = self.inside(corner, side)
-        emptied = self.inside(self.corner(draws[..., 2:], side), side)
-        change = self.unflatten(flat - self.problem.images)[:, None]
-
-        def power(values):
-            return tf.reduce_sum(tf.square(values), (-3, -2), keepdims=True)
-
-        def within(mask, values):
-            return tf.where(mask, values, 0.0)
-
-        total = tf.reduce_sum(power(change), -1, keepdims=True)
-        both = power(within(filled | emptied, change))
-        unused = tf.maximum(
-            tf.square(self.epsilon)[..., None, None, None] - total, 0.0
-        )
-        room = unused / self.channels + both
-        old = within(filled, change)
-        old /= FLOOR + tf.sqrt(power(old))
-        signs = self.signs(draws[..., 5:])[..., None, None, :]
-        hills = self._pattern(corner, level, draws[..., 4])
-        new = within(filled, signs * hills) + old
-        new *= tf.sqrt(room) / (FLOOR + tf.sqrt(power(new)))
-        rest = within(~(filled | emptied), change)
-        return self._of_size(self.flatten(tf.where(filled, new, rest)))
-
-    def _pattern(self, corner, level, coin):
-        """Patterns at corners, upright or lying: `(batch, k, h, w, 1)`.
-
-        Anything may be where their squares are not.
-        """
-        patterns = tf.gather(tf.constant(self.patterns), level)
-        lying = tf.linalg.matrix_transpose(patterns)
-        patterns = tf.where(coin[..., None, None] < 0.5, patterns, lying)
-        last = self.patterns.shape[-1] - 1
-        rows, columns = (
-            tf.clip_by_value(each, 0, last) for each in self.offsets(corner)
-        )
-        patterns = tf.gather(patterns, rows, axis=2, batch_dims=2)
-        patterns = tf.gather(patterns, columns, axis=3, batch_dims=2)
-        return patterns[..., None]
-
-
-def pattern(side: int) -> np.ndarray:
-    """Two hills, one up and one down, of size 1 together: `(side, side)`."""
-    if side == 1:
-        return np.ones((1, 1), np.float32)
-    upper = _hill(side // 2, side)
-    hills = np.concatenate([upper, -_hill(side - side // 2, side)])
-    return (hills / np.linalg.norm(hills)).astype(np.float32)
-
-
-def _hill(height: int, width: int) -> np.ndarray:
-    """Rectangles about the middle, each larger and lower than the last."""
-    hill = np.zeros((height, width))
-    top, left = height // 2, width // 2
-    for index in range(max(top, left) + 1):
-        rows = slice(max(top - index, 0), min(top + index + 1, height))
-        columns = slice(max(left - index, 0), min(left + index + 1, width))
-        hill[rows, columns] += 1.0 / (index + 1) ** 2
-    return hill / np.linalg.norm(hill)
-
-
-KINDS = {"l2": L2Squares, "linf": LinfSquares}
