@@ -4,12 +4,14 @@ import foolbox
 import numpy as np
 import pytest
 import tensorflow as tf
+from closed_forms import DUAL_ORDER
 from closed_forms import SHAPE
 from closed_forms import check_budget
 from closed_forms import constant
 from closed_forms import flat
 from closed_forms import linear
 from closed_forms import not_a_number
+from closed_forms import sizes
 from tiny_nets import CLASSES
 from tiny_nets import MODEL
 from tiny_nets import NET
@@ -29,7 +31,6 @@ BALLS = pytest.mark.parametrize("norm", ["l1", "l2", "linf"])
 KINDS = pytest.mark.parametrize(
     "kind", [AutoPGDAttack, TargetedAutoPGDAttack], ids=lambda k: k.__name__
 )
-DUAL = {"l1": np.inf, "l2": 2, "linf": 1}
 EPSILONS = {"l1": 3.0, "l2": 0.8, "linf": 0.1}
 
 
@@ -46,7 +47,7 @@ def test_finds_what_the_closed_form_allows(kind, norm, weights, generator):
     images = generator.uniform(0.45, 0.55, (5, *SHAPE)).astype(np.float32)
     activations = images.reshape(5, -1) @ weights
     offset = activations.max() + 0.2
-    optima = (offset - activations) / np.linalg.norm(weights, DUAL[norm])
+    optima = (offset - activations) / np.linalg.norm(weights, DUAL_ORDER[norm])
     score = linear(weights, offset)
     for place, optimum in enumerate(optima):
         adversarials, success = run(
@@ -162,8 +163,7 @@ def sparse_ascent(image, label, start, epsilon, steps):
         point = tf.constant(point[None], tf.float32)
         return l1_ball.restrict(problem, point, radius).numpy()[0]
 
-    # The paper has at least four.
-    early = min(math.ceil(0.3 * steps), (steps - 1) // 2)
+    early = math.ceil(0.3 * steps)
     point = start
     for factor, count in ((3, early), (2, early), (1, steps - 2 * early)):
         radius = factor * epsilon
@@ -231,7 +231,7 @@ def test_the_steps_are_the_paper_s(norm, steps, rho, monkeypatch):
     np.testing.assert_allclose(answers, expected, 0, 1e-3)
 
 
-@pytest.mark.parametrize("steps", [1, 7, 30, 100])
+@pytest.mark.parametrize("steps", [3, 7, 30, 100])
 def test_the_steps_in_l1_are_the_paper_s(steps, monkeypatch):
     generator = np.random.default_rng(0)
     images = generator.uniform(0.0, 1.0, (8, 36)).astype(np.float32)
@@ -246,6 +246,54 @@ def test_the_steps_in_l1_are_the_paper_s(steps, monkeypatch):
     np.testing.assert_allclose(answers, expected, 0, 1e-3)
 
 
+@pytest.mark.parametrize(
+    ("steps", "lengths"),
+    [
+        (1, (0, 0, 1)),
+        (2, (0, 0, 2)),
+        (3, (1, 1, 1)),
+        (4, (1, 1, 2)),
+        (5, (2, 2, 1)),
+        (100, (30, 30, 40)),
+    ],
+)
+def test_every_step_in_l1_is_in_one_of_three_balls(steps, lengths):
+    assert climbs.Thinning("l1", steps, 0.75).lengths == lengths
+    _, success = run(NET, NET.images, NET.labels, 30.0, norm="l1", steps=steps)
+    assert success.any()
+
+
+@BALLS
+def test_runs_start_at_random_within_ball_and_bounds(norm):
+    climb = climbs.CLIMBS[norm](norm, 10, 0.75)
+    images = np.random.default_rng(0).uniform(-2, 2, (4, 36))
+    problem = Problem(
+        images=tf.constant(images, tf.float32),
+        classes=tf.zeros(4, tf.int64),
+        seeds=None,
+        targeted=False,
+        model=None,
+        shape=SHAPE,
+        bounds=(-2.0, 2.0),
+    )
+    radius = 2 * EPSILONS[norm] * tf.ones((4, 1))
+    seeds = tf.constant([[1, 2], [1, 3], [7, 2], [1, 2]])
+    starts = climb.start(problem, seeds, radius).numpy()
+    assert (np.abs(starts) <= 2).all()
+    change = starts - images
+    found = sizes(norm, change)
+    assert (found <= 2 * EPSILONS[norm] * (1 + 1e-6)).all()
+    assert (found > 0.9 * EPSILONS[norm]).all()
+    # One seed draws the same, but for what the bounds allow.
+    inside = (np.abs(starts[0]) < 2) & (np.abs(starts[3]) < 2)
+    if norm != "l1":
+        np.testing.assert_allclose(
+            change[0][inside], change[3][inside], 0, 1e-6
+        )
+    for other in (1, 2):
+        assert np.abs(change[0] - change[other]).max() > 0.5 * found[0] / 36
+
+
 @BALLS
 def test_targets_find_what_the_best_other_class_does_not_lead_to(norm):
     """The second best class has the steeper way."""
@@ -258,7 +306,7 @@ def test_targets_find_what_the_best_other_class_does_not_lead_to(norm):
 
     images = np.full((1, *SHAPE), 0.5, np.float32)
     labels = np.zeros(1, int)
-    optimum = 0.1 / np.linalg.norm(weights, DUAL[norm])
+    optimum = 0.1 / np.linalg.norm(weights, DUAL_ORDER[norm])
     for loss in ("margin", "dlr"):
         found = [
             run(
@@ -292,24 +340,34 @@ def test_neighbors_change_nothing(kind, norm):
 
 
 @KINDS
-def test_hostile_models_are_not_fooled(kind):
+@BALLS
+def test_hostile_models_are_not_fooled(kind, norm):
     images = np.full((2, *SHAPE), 0.5, np.float32)
+    epsilon = EPSILONS[norm]
     for score in (constant, flat, not_a_number):
         adversarials, success = run(
-            score, images, np.zeros(2, int), 0.3, kind=kind, steps=5
+            score,
+            images,
+            np.zeros(2, int),
+            epsilon,
+            kind=kind,
+            norm=norm,
+            steps=5,
         )
         assert not success.any()
-        check_budget(adversarials, images, "linf", 0.3)
+        check_budget(adversarials, images, norm, epsilon)
 
 
-def test_xla_steps_the_same_way():
+@BALLS
+def test_xla_steps_the_same_way(norm):
     plain, compiled = (
         run(
             NET,
             NET.images,
             NET.labels,
-            0.05,
+            EPSILONS[norm] / 2,
             kind=TargetedAutoPGDAttack,
+            norm=norm,
             steps=10,
             jit_compile=jit_compile,
         )
@@ -319,12 +377,14 @@ def test_xla_steps_the_same_way():
     np.testing.assert_array_equal(compiled[1], plain[1])
 
 
-def test_a_class_is_reached():
+@BALLS
+def test_a_class_is_reached(norm):
     goal = foolbox.criteria.TargetedMisclassification(
         (NET.labels + 1) % CLASSES
     )
-    _, adversarials, success = AutoPGDAttack(norm="l2")(
-        MODEL, NET.images, goal, epsilons=3.0
+    epsilon = 5 * EPSILONS[norm]
+    _, adversarials, success = AutoPGDAttack(norm=norm)(
+        MODEL, NET.images, goal, epsilons=epsilon
     )
     assert success.numpy().all()
     np.testing.assert_array_equal(

@@ -39,6 +39,7 @@ MINIMIZATIONS = (
     attacks.SaltAndPepperNoiseAttack(steps=20),
 )
 WITHIN_EPSILON = (
+    attacks.AutoPGDAttack(norm="l1", steps=20),
     attacks.AutoPGDAttack(norm="l2", steps=20),
     attacks.AutoPGDAttack(norm="linf", steps=20),
     attacks.DecayingDescentAttack(norm="l2", steps=20),
@@ -47,8 +48,10 @@ WITHIN_EPSILON = (
     attacks.L2ProjectedGradientDescentAttack(steps=20),
     attacks.LinfMomentumIterativeFastGradientMethod(),
     attacks.SparseL1DescentAttack(),
+    attacks.SquareAttack(norm="l1", queries=50),
     attacks.SquareAttack(norm="l2", queries=50),
     attacks.SquareAttack(norm="linf", queries=50),
+    attacks.TargetedAutoPGDAttack(norm="l1", steps=20),
     attacks.TargetedAutoPGDAttack(norm="l2", steps=20),
     attacks.VirtualAdversarialAttack(steps=5),
 )

@@ -1,8 +1,6 @@
-import eagerpy
 import foolbox
 import numpy as np
 import pytest
-import tensorflow as tf
 from closed_forms import PIXELS
 from closed_forms import SHAPE
 from closed_forms import linear
@@ -13,32 +11,6 @@ from tiny_nets import foolbox_model
 from dim_tf.attacks.gradient_descent import SparseL1DescentAttack
 
 FOOLBOX = foolbox.attacks.SparseL1DescentAttack
-
-
-@pytest.fixture
-def perturbations(generator):
-    """Dense, sparse, tied, tiny, inside and zero ones."""
-    changes = generator.normal(0, 0.5, (40, PIXELS))
-    changes[10:20] *= generator.uniform(size=(10, PIXELS)) < 0.2
-    changes[20:30] = np.sign(changes[20:30]) * 0.25
-    changes[30:35] *= 2.0 / sizes("l1", changes[30:35])[:, None]
-    changes[35] = 0
-    return changes.astype(np.float32)
-
-
-@pytest.mark.parametrize("epsilon", [0.01, 1.0, 3.0, 8.0])
-def test_projection_like_foolbox(epsilon, perturbations):
-    project = SparseL1DescentAttack(projection="foolbox").ball.project
-    projected = project(tf.constant(perturbations), epsilon)
-    for change, found in zip(perturbations, projected, strict=True):
-        expected = foolbox_projection(change, epsilon)
-        np.testing.assert_allclose(found, expected, atol=1e-6)
-
-
-def foolbox_projection(change, epsilon):
-    center = eagerpy.astensor(tf.zeros((1, PIXELS)))
-    moved = eagerpy.astensor(tf.constant(change[None]))
-    return FOOLBOX().project(moved, center, epsilon).raw[0]
 
 
 @pytest.mark.parametrize("quantile", [0.0, 0.5, 0.9, 0.99, 1.0])

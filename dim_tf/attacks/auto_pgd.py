@@ -36,11 +36,11 @@ class AutoPGD(Pursuit):
 
     It answers with the first adversarial met, or else with the point of the
     largest loss in the first run. In L1 a run begins in balls of three and two
-    epsilons, where nothing counts as found.
+    epsilons, where nothing counts as found, and that point is of the last one.
 
-    It starts anywhere in the ball, the authors' program on its surface. That
-    goes on to the last step whatever it met, and counts the first rise against
-    a zero. In L1, AutoAttack has it climb its one loss five times, here once.
+    The authors' program goes on to the last step whatever it met. In L2 and
+    Linf it starts on the surface of the ball, here it is anywhere within, and
+    it counts the first rise against a zero.
 
     Attributes:
         norm: `"l1"`, `"l2"` or `"linf"`.
@@ -77,7 +77,7 @@ class AutoPGD(Pursuit):
             **begun,
             "active": ~adversarial,
             "result": problem.images,
-            **self._begin(problem, {**rows, **begun}),
+            **self._begin(problem, self.climb, {**rows, **begun}),
         }
 
     def advance(self, problem, state):
@@ -86,9 +86,9 @@ class AutoPGD(Pursuit):
         step = functools.partial(self._step, problem, climb)
         return several_steps(step, state, names, _STEPS_TOGETHER)
 
-    def _begin(self, problem, state):
+    def _begin(self, problem, climb, state):
         """Of the state, what begins a stage: of a run, or after another one."""
-        climb, radius = self.climb, self._radius(state)
+        radius = _radius(climb, state)
         seeds = problem.seeds_within(state["epsilon"])
         seeds = splitmix.seeds_of_turn(seeds, state["turn"])
         point = climb.start(problem, seeds, radius)
@@ -103,10 +103,6 @@ class AutoPGD(Pursuit):
             "best_loss": tf.fill((problem.batch,), -np.inf),
             **climb.begin(problem, point, radius),
         }
-
-    def _radius(self, state):
-        factors = tf.gather(self.climb.radii, state["stage"])
-        return factors[:, None] * state["epsilon"]
 
     def _step(self, problem, climb, state):
         """Looks at the points, and moves on or begins the next stage."""
@@ -124,7 +120,7 @@ class AutoPGD(Pursuit):
         look = {"loss": loss, "gradient": gradient}
         moved = {
             **{name: known[name] for name in _STAGE},
-            **climb.move(problem, known, look, self._radius(state)),
+            **climb.move(problem, known, look, _radius(climb, state)),
             "step": state["step"] + 1,
         }
 
@@ -142,7 +138,7 @@ class AutoPGD(Pursuit):
 
         def next_stage():
             begun = {**known, "turn": turn, "stage": stage}
-            return _where(over, self._begin(problem, begun), moved)
+            return _where(over, self._begin(problem, climb, begun), moved)
 
         return {
             "active": active & ~found & (turn < self.turns(state)),
@@ -151,6 +147,11 @@ class AutoPGD(Pursuit):
             "stage": stage,
             **tf.cond(tf.reduce_any(over), next_stage, lambda: moved),
         }
+
+
+def _radius(climb, state):
+    factors = tf.gather(climb.radii, state["stage"])
+    return factors[:, None] * state["epsilon"]
 
 
 def _where(chosen, first, second):

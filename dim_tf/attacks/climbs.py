@@ -23,12 +23,18 @@ _NEW = 0.75
 # Shares of the steps until the first check, by which the time to the next one
 # is shorter, and which it never falls below.
 _FIRST_CHECK, _SOONER, _LEAST = 0.22, 0.03, 0.06
-# In L1: radii of the balls, in epsilons, and which share of the steps, rounded
-# up, is within each but the last; share of a stage's steps between two checks;
-# what the pixels that differ are divided by for those to move; the part of them
-# that is few enough to begin anew; by what steps are divided else, and at most.
-_RADII, _STAGE, _CHECK = (3.0, 2.0, 1.0), 0.3, 0.04
-_FEWER, _THIN, _SHORTER, _SHORTEST = 1.5, 0.95, 1.5, 10.0
+# The rest is of L1. Radii of the balls, in epsilons.
+_RADII = (3.0, 2.0, 1.0)
+# Share of the steps, rounded up, within each ball but the last.
+_STAGE = 0.3
+# Share of a stage's steps between two checks.
+_CHECK = 0.04
+# As many times more pixels differ in the best point than move in a step.
+_FEWER = 1.5
+# Where fewer than so many of them are left, steps are as long as at first.
+_THIN = 0.95
+# Elsewhere they are so many times shorter, and in all at most so many times.
+_SHORTER, _SHORTEST = 1.5, 10.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,11 +166,16 @@ class Halving(Climb):
 class Thinning(Climb):
     """In L1: along few pixels, ever fewer where the best point shows how.
 
-    A step moves the pixels of the largest gradients, all as far, and together
-    by the radius. At checkpoints, it is to be fewer of them than differ in the
-    best point; where these have become much fewer, a sample goes back to that
-    with steps of the whole radius, and elsewhere steps become shorter. The
-    first stages are within balls of three and two epsilons.
+    A step moves the pixels of the largest gradients, all as far: two thirds as
+    many as differed in the best point at the last checkpoint. The first one is
+    as long as the radius. Where at a checkpoint fewer than 95 % of the pixels
+    differ that did at the last one, a sample goes back to its best point, and
+    its steps are as long as the first; elsewhere they become shorter, down to a
+    tenth. The first stages are within balls of three and two epsilons, and each
+    goes on from the best point of the one before.
+
+    Of four steps and fewer than three, the authors' program leaves less to the
+    last ball.
 
     Source: Croce and Hein, "Mind the box: l1-APGD for sparse adversarial
     attacks on image classifiers" (2021).

@@ -33,13 +33,13 @@ class Hills(Squares):
         largest = max(self.sides)
         self.patterns = np.stack(
             [
-                np.pad(self.pattern(side), [(0, largest - side)] * 2)
+                np.pad(self.two_hills(side), [(0, largest - side)] * 2)
                 for side in self.sides
             ]
         )
 
-    def pattern(self, side):
-        return pattern(side, self.exponent, self.decay)
+    def two_hills(self, side):
+        return two_hills(side, self.exponent, self.decay)
 
     def power(self, values):
         """Sizes over height and width, to the power of the exponent."""
@@ -50,8 +50,17 @@ class Hills(Squares):
         return power ** (1.0 / self.exponent)
 
     @abc.abstractmethod
+    def room(self, unused, both):
+        """The power that a square takes over in each channel.
+
+        Args:
+            unused: `(batch, k, 1, 1, 1)`, what the image has left.
+            both: `(batch, k, 1, 1, channels)`, that of two squares.
+        """
+
+    @abc.abstractmethod
     def moved(self, images, change, epsilon):
-        """Images that are changed, by no more than epsilon."""
+        """Images that are changed."""
 
     def apply(self, change):
         """Images changed by `(batch, ..., pixels)`, within epsilon."""
@@ -78,7 +87,7 @@ class Hills(Squares):
         draws = tf.repeat(tf.repeat(draws, side, 1), side, 2)
         upright, lying = (
             np.tile(each, (rows, columns))
-            for each in (self.pattern(side), self.pattern(side).T)
+            for each in (self.two_hills(side), self.two_hills(side).T)
         )
         tiles = tf.where(draws[..., -1] < 0.5, upright, lying)
         tiles = self.signs(draws[..., :-1]) * tiles[..., None]
@@ -108,17 +117,17 @@ class Hills(Squares):
         unused = tf.maximum(
             self.epsilon[..., None, None, None] ** self.exponent - total, 0.0
         )
-        room = unused / self.channels + both
+        room = self.room(unused, both)
         old = within(filled, change)
         old /= FLOOR + self.root(self.power(old))
         signs = self.signs(draws[..., 5:])[..., None, None, :]
-        hills = self._pattern(corner, level, draws[..., 4])
+        hills = self._placed(corner, level, draws[..., 4])
         new = within(filled, signs * hills) + old
         new *= self.root(room) / (FLOOR + self.root(self.power(new)))
         rest = within(~(filled | emptied), change)
         return self.apply(self.flatten(tf.where(filled, new, rest)))
 
-    def _pattern(self, corner, level, coin):
+    def _placed(self, corner, level, coin):
         """Patterns at corners, upright or lying: `(batch, k, h, w, 1)`.
 
         Anything may be where their squares are not.
@@ -136,23 +145,37 @@ class Hills(Squares):
 
 
 class L1Hills(Hills):
+    """Moved to the nearest point of the ball, which has fewer pixels.
+
+    Of several channels each takes as much as is there for all, like that of the
+    authors.
+    """
+
     exponent = 1
     decay = 4
+
+    def room(self, unused, both):
+        return unused + self.channels * both
 
     def moved(self, images, change, epsilon):
         return l1_ball.restrict(self.problem, images + change, epsilon)
 
 
 class L2Hills(Hills):
+    """Scaled to all of epsilon."""
+
     exponent = 2
     decay = 2
+
+    def room(self, unused, both):
+        return unused / self.channels + both
 
     def moved(self, images, change, epsilon):
         scale = epsilon / tf.maximum(l2_size(change), FLOOR)
         return self.problem.clip(images + scale * change)
 
 
-def pattern(side: int, exponent: int, decay: int) -> np.ndarray:
+def two_hills(side: int, exponent: int, decay: int) -> np.ndarray:
     """Two hills, one up and one down, of size 1 together: `(side, side)`."""
     if side == 1:
         return np.ones((1, 1), np.float32)

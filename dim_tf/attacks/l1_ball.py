@@ -52,7 +52,8 @@ def restrict(problem, flat, epsilon):
     bounds allow: by how much, is found by halving.
 
     Source: Croce and Hein, "Mind the box: l1-APGD for sparse adversarial
-    attacks on image classifiers" (2021), who sort.
+    attacks on image classifiers" (2021), who sort. What is near enough is
+    clipped alone.
 
     Args:
         problem: `Problem`.
@@ -87,5 +88,7 @@ def restrict(problem, flat, epsilon):
         (none, high),
         maximum_iterations=_HALVINGS,
     )
-    shift = tf.where(l1_size(shortened(none)) <= epsilon, none, shift)
-    return problem.clip(images + tf.sign(change) * shortened(shift))
+    # To the last bit, because a model that binarizes would see the difference.
+    near = l1_size(shortened(none)) <= epsilon
+    moved = tf.where(near, flat, images + tf.sign(change) * shortened(shift))
+    return problem.clip(moved)

@@ -35,12 +35,12 @@ _CALLS_TOGETHER = 20
 class SquareAttack(Pursuit):
     """Random squares, each kept if it leads nearer to the goal.
 
-    Begins with stripes (Linf) or tiles (L1 and L2) of the whole epsilon. In
-    Linf every channel of a square goes up or down by as much as it may, and the
-    other way where it has already; in the others a pattern takes over the room
-    that two squares of the image have in epsilon. Asks for scores only, and
-    climbs the margin. A square may lie anywhere, where the authors' programs
-    leave out the last row and column.
+    Begins with stripes (Linf) or tiles of the whole epsilon, in L1 if it is no
+    more than they have. In Linf every channel of a square goes up or down by as
+    much as it may, and the other way where it has already; in the others a
+    pattern takes over the room that two squares of the image have in epsilon.
+    Asks for scores only, and climbs the margin. A square may lie anywhere,
+    where the authors' programs leave out the last row and column.
 
     Proposals are made from the last one that was kept. Where few samples are
     left, many are tried in one model call, and what follows the first to be

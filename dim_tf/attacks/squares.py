@@ -14,13 +14,13 @@ from dim_tf.attacks import splitmix
 
 # Of ten thousand queries, those from which on a square has half the area that
 # it had before.
-HALVINGS = (11, 51, 201, 501, 1001, 2001, 4001, 6001, 8001)
+_HALVINGS = (11, 51, 201, 501, 1001, 2001, 4001, 6001, 8001)
 
 
 def levels(queries: int) -> np.ndarray:
     """How often the squares' area was halved, for every query."""
     scaled = np.arange(queries) * 10000 // queries
-    return np.searchsorted(HALVINGS, scaled, "right").astype(np.int32)
+    return np.searchsorted(_HALVINGS, scaled, "right").astype(np.int32)
 
 
 class Squares(abc.ABC):
@@ -41,7 +41,7 @@ class Squares(abc.ABC):
         first = area * self.height * self.width
         self.sides = [
             self.side(math.sqrt(first / 2**level))
-            for level in range(len(HALVINGS) + 1)
+            for level in range(len(_HALVINGS) + 1)
         ]
 
     @abc.abstractmethod

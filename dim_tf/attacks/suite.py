@@ -273,7 +273,8 @@ EXTRA = _specs(
     ),
 )
 # APGD climbs the log-odds where the published one climbs the cross-entropy, and
-# its targeted form the margin.
+# its targeted form the margin. In L1 the published ensemble climbs its one loss
+# five times.
 AUTOATTACK = _specs(
     *(
         row
