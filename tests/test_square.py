@@ -15,8 +15,8 @@ from tiny_nets import NET
 from tiny_nets import check_rows_are_independent
 from tiny_nets import foolbox_model
 
-from dim_tf.attacks import adaptor
 from dim_tf.attacks import l1_ball
+from dim_tf.attacks import speculation
 from dim_tf.attacks import splitmix
 from dim_tf.attacks.hills import L1Hills
 from dim_tf.attacks.hills import L2Hills
@@ -90,7 +90,7 @@ def test_answers_use_all_of_epsilon(norm):
 def test_the_answer_is_that_of_one_query_at_a_time(norm, rows, monkeypatch):
     call = (NET, NET.images[:rows], NET.labels[:rows], EPSILONS[norm] / 2)
     many, _ = run(*call, norm=norm, queries=150)
-    monkeypatch.setattr(adaptor, "SPECULATIVE_ROWS", 1)
+    monkeypatch.setattr(speculation, "ROWS", 1)
     one, _ = run(*call, norm=norm, queries=150)
     np.testing.assert_allclose(many, one, 0, 1e-6)
 

@@ -44,10 +44,9 @@ from dim_tf.attacks.norms import NORMS
 from dim_tf.attacks.problem import Problem
 from dim_tf.attacks.samples import Samples
 
-# Candidates are tried together until a model call sees about so many images.
-SPECULATIVE_ROWS = 128
-# Epsilons are, until it sees about so many: fewer would not fill the cores,
-# more would be wasted on samples that a smaller one is enough for.
+# Epsilons are tried together until a model call sees about so many images:
+# fewer would not fill the cores, more would be wasted on samples that a smaller
+# one is enough for.
 GRID_ROWS = 512
 # And no more values: what layers make of large images fills the memory.
 GRID_VALUES = GRID_ROWS * 32 * 32 * 3

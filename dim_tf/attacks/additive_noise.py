@@ -12,21 +12,15 @@ from typing import ClassVar
 
 import tensorflow as tf
 
-from dim_tf.attacks import adaptor
+from dim_tf.attacks import speculation
 from dim_tf.attacks import splitmix
 from dim_tf.attacks.adaptor import FixedEpsilon
 from dim_tf.attacks.adaptor import frozen
-from dim_tf.attacks.flexible import first_adversarial
 from dim_tf.attacks.norms import FLOOR
 from dim_tf.attacks.norms import NORMS
 
 # More than the pieces that Newton's method meets.
 _NEWTON_STEPS = 15
-
-
-def uniform(seeds, count, *numbers):
-    """Uniform numbers within (-1, 1); see `splitmix.uniform`."""
-    return 2.0 * splitmix.uniform(seeds, count, *numbers) - 1.0
 
 
 def normalized(norm):
@@ -115,13 +109,13 @@ class RepeatedAdditiveNoise(AdditiveNoise):
         found = tf.zeros((problem.batch,), tf.bool)
         if self.check_trivial:
             found = problem.is_adversarial(problem.scores(problem.images))
-        together = tf.maximum(1, adaptor.SPECULATIVE_ROWS // problem.batch)
+        together = speculation.together(problem)
 
         def try_some(drawn, found, result):
             # Beyond the last draw is the last one once more.
             numbers = tf.minimum(drawn + tf.range(together), self.repeats - 1)
             tried = self.perturbed(problem, epsilon, numbers[None])
-            hit, chosen = first_adversarial(problem, tried)
+            hit, chosen = speculation.first_adversarial(problem, tried)
             result = tf.where((hit & ~found)[:, None], chosen, result)
             return drawn + together, found | hit, result
 
@@ -143,7 +137,7 @@ class L2AdditiveGaussianNoiseAttack(AdditiveNoise):
 class L2AdditiveUniformNoiseAttack(AdditiveNoise):
     """Uniform noise of L2 size epsilon before clipping."""
 
-    norm, draw, scale = "l2", uniform, normalized("l2")
+    norm, draw, scale = "l2", splitmix.symmetric, normalized("l2")
 
 
 class L2ClippingAwareAdditiveGaussianNoiseAttack(AdditiveNoise):
@@ -155,13 +149,13 @@ class L2ClippingAwareAdditiveGaussianNoiseAttack(AdditiveNoise):
 class L2ClippingAwareAdditiveUniformNoiseAttack(AdditiveNoise):
     """Uniform noise of L2 size epsilon after clipping."""
 
-    norm, draw, scale = "l2", uniform, clipping_aware
+    norm, draw, scale = "l2", splitmix.symmetric, clipping_aware
 
 
 class LinfAdditiveUniformNoiseAttack(AdditiveNoise):
     """Uniform noise of Linf size epsilon before clipping."""
 
-    norm, draw, scale = "linf", uniform, normalized("linf")
+    norm, draw, scale = "linf", splitmix.symmetric, normalized("linf")
 
 
 class L2RepeatedAdditiveGaussianNoiseAttack(RepeatedAdditiveNoise):
@@ -173,7 +167,7 @@ class L2RepeatedAdditiveGaussianNoiseAttack(RepeatedAdditiveNoise):
 class L2RepeatedAdditiveUniformNoiseAttack(RepeatedAdditiveNoise):
     """Uniform noise of L2 size epsilon before clipping, again and again."""
 
-    norm, draw, scale = "l2", uniform, normalized("l2")
+    norm, draw, scale = "l2", splitmix.symmetric, normalized("l2")
 
 
 class L2ClippingAwareRepeatedAdditiveGaussianNoiseAttack(RepeatedAdditiveNoise):
@@ -185,10 +179,10 @@ class L2ClippingAwareRepeatedAdditiveGaussianNoiseAttack(RepeatedAdditiveNoise):
 class L2ClippingAwareRepeatedAdditiveUniformNoiseAttack(RepeatedAdditiveNoise):
     """Uniform noise of L2 size epsilon after clipping, again and again."""
 
-    norm, draw, scale = "l2", uniform, clipping_aware
+    norm, draw, scale = "l2", splitmix.symmetric, clipping_aware
 
 
 class LinfRepeatedAdditiveUniformNoiseAttack(RepeatedAdditiveNoise):
     """Uniform noise of Linf size epsilon before clipping, again and again."""
 
-    norm, draw, scale = "linf", uniform, normalized("linf")
+    norm, draw, scale = "linf", splitmix.symmetric, normalized("linf")

@@ -7,7 +7,6 @@ image classifiers" (2021).
 """
 
 import abc
-import functools
 from typing import ClassVar
 
 import numpy as np
@@ -19,6 +18,7 @@ from dim_tf.attacks import splitmix
 from dim_tf.attacks.adaptor import frozen
 from dim_tf.attacks.climbs import CLIMBS
 from dim_tf.attacks.climbs import Climb
+from dim_tf.attacks.graphs import choose
 from dim_tf.attacks.graphs import several_steps
 from dim_tf.attacks.problem import LOSSES
 from dim_tf.attacks.problem import decided
@@ -81,10 +81,9 @@ class AutoPGD(Pursuit):
         }
 
     def advance(self, problem, state):
-        climb = self.climb
-        names = ("active", "result", "turn", "stage", *_STAGE, *climb.memory)
-        step = functools.partial(self._step, problem, climb)
-        return several_steps(step, state, names, _STEPS_TOGETHER)
+        memory = (*_STAGE, *self.climb.memory)
+        names = ("active", "result", "turn", "stage", *memory)
+        return several_steps(self._step, problem, state, names, _STEPS_TOGETHER)
 
     def _begin(self, problem, climb, state):
         """Of the state, what begins a stage: of a run, or after another one."""
@@ -104,8 +103,9 @@ class AutoPGD(Pursuit):
             **climb.begin(problem, point, radius),
         }
 
-    def _step(self, problem, climb, state):
+    def _step(self, problem, state):
         """Looks at the points, and moves on or begins the next stage."""
+        climb = self.climb
         loss_of = self.loss_of(problem, state)
         scores, gradient = problem.gradient(loss_of, state["point"])
         # What names no class must not be the best.
@@ -138,7 +138,7 @@ class AutoPGD(Pursuit):
 
         def next_stage():
             begun = {**known, "turn": turn, "stage": stage}
-            return _where(over, self._begin(problem, climb, begun), moved)
+            return choose(over, self._begin(problem, climb, begun), moved)
 
         return {
             "active": active & ~found & (turn < self.turns(state)),
@@ -152,18 +152,6 @@ class AutoPGD(Pursuit):
 def _radius(climb, state):
     factors = tf.gather(climb.radii, state["stage"])
     return factors[:, None] * state["epsilon"]
-
-
-def _where(chosen, first, second):
-    """Rows of one dict of tensors or of another."""
-    return {
-        name: tf.where(
-            tf.reshape(chosen, (-1, *[1] * (value.shape.rank - 1))),
-            value,
-            second[name],
-        )
-        for name, value in first.items()
-    }
 
 
 @frozen
@@ -219,7 +207,8 @@ class TargetedAutoPGDAttack(AutoPGD):
         return state["rivals"].shape[1]
 
     def prepare(self, problem):
-        return {"rivals": rivals.most_likely(problem, self.targets)}
+        scores = problem.scores(problem.images)
+        return {"rivals": rivals.most_likely(problem, scores, self.targets)}
 
     def loss_of(self, problem, state):
         lead = rivals.lead(problem, state["rivals"], state["turn"])

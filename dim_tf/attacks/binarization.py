@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from dim_tf.attacks.adaptor import frozen
 from dim_tf.attacks.flexible import Flexible
+from dim_tf.attacks.graphs import done
 
 # Of the bounds' range, between a threshold and pixels that are surely beyond.
 _GAP = 1e-5
@@ -65,10 +66,7 @@ class BinarizationRefinementAttack(Flexible):
         for better in (*self._refined(problem, answer), images):
             good = problem.is_adversarial(problem.scores(better))
             answer = tf.where(good[:, None], better, answer)
-        return {
-            "result": answer,
-            "active": tf.zeros((problem.batch,), tf.bool),
-        }
+        return done(problem, answer)
 
     def _refined(self, problem, given):
         """What may be the answer, the closest one last."""

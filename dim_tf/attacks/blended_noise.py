@@ -1,14 +1,14 @@
 """Blending with uniform noise."""
 
+from typing import ClassVar
+
 import tensorflow as tf
 
-from dim_tf.attacks import adaptor
 from dim_tf.attacks import checks
+from dim_tf.attacks import speculation
 from dim_tf.attacks import splitmix
 from dim_tf.attacks.adaptor import frozen
-from dim_tf.attacks.flexible import CHUNKS_PER_ADVANCE
 from dim_tf.attacks.flexible import LinearSearch
-from dim_tf.attacks.flexible import first_adversarial
 
 
 @frozen
@@ -23,6 +23,11 @@ class LinearSearchBlendedUniformNoiseAttack(LinearSearch):
         directions: draws at most.
     """
 
+    changing: ClassVar[tuple[str, ...]] = (
+        *LinearSearch.changing,
+        "noise",
+        "drawing",
+    )
     directions: int = 1000
 
     def __post_init__(self):
@@ -46,39 +51,28 @@ class LinearSearchBlendedUniformNoiseAttack(LinearSearch):
     def otherwise(self, problem):
         return problem.images
 
-    def advance(self, problem, state):
-        names = ("position", "active", "result", "noise", "drawing")
-
-        def try_chunk(*values):
-            return list(self._try_chunk(problem, *values))
-
-        values = tf.while_loop(
-            lambda position, active, *rest: tf.reduce_any(active),
-            try_chunk,
-            [state[name] for name in names],
-            maximum_iterations=CHUNKS_PER_ADVANCE,
-        )
-        return dict(zip(names, values, strict=True))
-
-    def _try_chunk(self, problem, position, active, result, noise, drawing):
-        together = tf.maximum(1, adaptor.SPECULATIVE_ROWS // problem.batch)
-        numbers = position[:, None] + tf.range(together)
+    def try_some(self, problem, state):
+        drawing, noise = state["drawing"], state["noise"]
+        together = speculation.together(problem)
+        numbers = state["position"][:, None] + tf.range(together)
         last = tf.where(drawing, self.directions, self.length)[:, None] - 1
         # Beyond the last draw or blend is the last one once more.
         numbers = tf.minimum(numbers, last)
         lower, _ = problem.bounds
         draws = splitmix.uniform(problem.seeds, problem.pixels, numbers)
         draws = lower + draws * problem.range
-        blends = self.path(problem, {"noise": noise}, numbers)
+        blends = self.path(problem, state, numbers)
         tried = tf.where(drawing[:, None, None], draws, blends)
-        found, chosen = first_adversarial(problem, tried)
-        position += together
+        found, chosen = speculation.first_adversarial(problem, tried)
+        position = state["position"] + together
         over = found | (position > last[:, 0])
         # Without an adversarial draw the last one has to do.
         drawn = tf.where(found[:, None], chosen, tried[:, -1])
-        noise = tf.where((drawing & over)[:, None], drawn, noise)
-        hit = active & found & ~drawing
-        result = tf.where(hit[:, None], chosen, result)
-        active &= drawing | ~over
-        position = tf.where(drawing & over, 0, position)
-        return position, active, result, noise, drawing & ~over
+        hit = state["active"] & found & ~drawing
+        return {
+            "active": state["active"] & (drawing | ~over),
+            "result": tf.where(hit[:, None], chosen, state["result"]),
+            "position": tf.where(drawing & over, 0, position),
+            "noise": tf.where((drawing & over)[:, None], drawn, noise),
+            "drawing": drawing & ~over,
+        }

@@ -8,6 +8,8 @@ from dim_tf.attacks import checks
 from dim_tf.attacks import splitmix
 from dim_tf.attacks.adaptor import Minimization
 from dim_tf.attacks.adaptor import frozen
+from dim_tf.attacks.graphs import choose
+from dim_tf.attacks.graphs import several_steps
 from dim_tf.attacks.norms import FLOOR
 from dim_tf.attacks.norms import l2_size
 from dim_tf.attacks.starting_points import find_starting_points
@@ -75,13 +77,9 @@ class BoundaryAttack(Minimization):
 
     def advance(self, problem, state):
         names = ("active", "result", "step", *_ADAPTED)
-        walk = {name: state[name] for name in names}
-        return tf.while_loop(
-            lambda walk: tf.reduce_any(walk["active"]),
-            lambda walk: [self._step(problem, walk)],
-            [walk],
-            maximum_iterations=_STEPS_PER_ADVANCE,
-        )[0]
+        return several_steps(
+            self._step, problem, state, names, _STEPS_PER_ADVANCE
+        )
 
     def _step(self, problem, walk):
         active, result = walk["active"], walk["result"]
@@ -137,10 +135,7 @@ class BoundaryAttack(Minimization):
             "spherical_verdicts": spherical_verdicts,
             "verdicts": verdicts,
         }
-        return {
-            name: tf.where(counts[:, None], value, walk[name])
-            for name, value in adapted.items()
-        }
+        return choose(counts, adapted, walk)
 
     def _judge(self, verdicts, latest, few, many):
         """The verdicts with the latest one, and the factor of the steps.

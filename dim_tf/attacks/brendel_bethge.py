@@ -14,6 +14,9 @@ from dim_tf.attacks import checks
 from dim_tf.attacks import trust_region
 from dim_tf.attacks.adaptor import Minimization
 from dim_tf.attacks.adaptor import frozen
+from dim_tf.attacks.graphs import choose
+from dim_tf.attacks.graphs import least_enough
+from dim_tf.attacks.graphs import several_steps
 from dim_tf.attacks.norms import NORMS
 from dim_tf.attacks.problem import decided
 from dim_tf.attacks.starting_points import find_starting_points
@@ -80,12 +83,9 @@ class BrendelBethge(Minimization):
         }
 
     def advance(self, problem, state):
-        return tf.while_loop(
-            lambda walk: tf.reduce_any(walk["active"]),
-            lambda walk: [self._walk(problem, walk)],
-            [{name: state[name] for name in _STATE}],
-            maximum_iterations=_STEPS_PER_ADVANCE,
-        )[0]
+        return several_steps(
+            self._walk, problem, state, _STATE, _STEPS_PER_ADVANCE
+        )
 
     def _onto_boundary(self, problem, points):
         """The adversarial image next to the boundary on a path of the norm."""
@@ -95,20 +95,12 @@ class BrendelBethge(Minimization):
             blended = _BLENDS[self.norm](change, position, problem.range)
             return problem.clip(problem.images + blended)
 
-        def halve(low, high):
-            middle = (low + high) / 2.0
-            scores = problem.scores(at(middle))
-            good = problem.is_adversarial(scores)[:, None]
-            return tf.where(good, low, middle), tf.where(good, middle, high)
+        def adversarial(position):
+            scores = problem.scores(at(position))
+            return problem.is_adversarial(scores)[:, None]
 
-        low = tf.zeros([problem.batch, 1])
-        _, high = tf.while_loop(
-            lambda *_: True,
-            halve,
-            (low, tf.ones_like(low)),
-            maximum_iterations=self.binary_search_steps,
-        )
-        return at(high)
+        whole = tf.ones([problem.batch, 1])
+        return at(least_enough(adversarial, whole, self.binary_search_steps))
 
     def _walk(self, problem, state):
         """One step of every row that is active."""
@@ -143,15 +135,7 @@ class BrendelBethge(Minimization):
             "normal": normal,
             "step": step,
         }
-        rows = state["active"]
-        return {
-            name: tf.where(
-                rows[:, None] if value.shape.rank == 2 else rows,
-                value,
-                state[name],
-            )
-            for name, value in new.items()
-        }
+        return choose(state["active"], new, state)
 
     def _place(self, problem, current, gradients, lead, step):
         """What step number `step` knows of images that lead by so much."""

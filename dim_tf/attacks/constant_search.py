@@ -14,6 +14,7 @@ import tensorflow as tf
 from dim_tf.attacks import checks
 from dim_tf.attacks.adaptor import Minimization
 from dim_tf.attacks.adaptor import frozen
+from dim_tf.attacks.graphs import choose
 
 # A descent is worth going on with while its loss falls below this share.
 _PROGRESS = 0.9999
@@ -143,10 +144,7 @@ class ConstantSearch(Minimization):
             state["last_loss"] = loss
         return {
             **{name: state[name] for name in ("result", "distance")},
-            **{
-                name: _where(ended, value, state[name])
-                for name, value in self._next_descent(problem, state).items()
-            },
+            **choose(ended, self._next_descent(problem, state), state),
         }
 
     def _step(self, problem, state, anchor, step, search):
@@ -166,10 +164,10 @@ class ConstantSearch(Minimization):
         success &= state["active"] & (step < self.steps)
         distance = self.size((tried - problem.images) / problem.range)
         better = success & (distance < search["distance"])
+        closest = {"result": tried, "distance": distance}
         return {
             **moved,
-            "result": _where(better, tried, search["result"]),
-            "distance": _where(better, distance, search["distance"]),
+            **choose(better, closest, search),
             "found": search["found"] | success,
         }
 
@@ -206,10 +204,3 @@ class ConstantSearch(Minimization):
 
 def _squared_size(changes):
     return tf.reduce_sum(tf.square(changes), 1)
-
-
-def _where(rows, new, old):
-    """Tensors `(batch, ...)` of which some rows are new."""
-    for _ in new.shape[1:]:
-        rows = rows[..., None]
-    return tf.where(rows, new, old)

@@ -8,6 +8,7 @@ from dim_tf.attacks.adaptor import FixedEpsilon
 from dim_tf.attacks.adaptor import frozen
 from dim_tf.attacks.flexible import Flexible
 from dim_tf.attacks.flexible import LinearSearch
+from dim_tf.attacks.graphs import done
 from dim_tf.attacks.norms import FLOOR
 from dim_tf.attacks.norms import NORMS
 
@@ -69,10 +70,7 @@ class BinarySearchContrastReductionAttack(Flexible):
             (zero, zero + 1.0, zero),
             maximum_iterations=self.binary_search_steps,
         )
-        return {
-            "result": problem.images + upper * way,
-            "active": tf.zeros((problem.batch,), tf.bool),
-        }
+        return done(problem, problem.images + upper * way)
 
 
 @frozen

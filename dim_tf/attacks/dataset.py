@@ -9,6 +9,7 @@ import tensorflow as tf
 from dim_tf import digests
 from dim_tf.attacks.adaptor import frozen
 from dim_tf.attacks.flexible import Flexible
+from dim_tf.attacks.graphs import done
 from dim_tf.attacks.norms import NORMS
 from dim_tf.attacks.samples import as_images
 from dim_tf.scores import decided
@@ -77,11 +78,7 @@ class DatasetAttack(Flexible):
 
     def start(self, problem, rows):
         misclassified = problem.is_adversarial(problem.scores(problem.images))
-        return {
-            "active": tf.zeros_like(misclassified),
-            "result": tf.where(
-                misclassified[:, None],
-                problem.images,
-                rows["starting_points"],
-            ),
-        }
+        result = tf.where(
+            misclassified[:, None], problem.images, rows["starting_points"]
+        )
+        return done(problem, result)

@@ -9,6 +9,7 @@ from dim_tf.attacks import checks
 from dim_tf.attacks import splitmix
 from dim_tf.attacks.adaptor import Minimization
 from dim_tf.attacks.adaptor import frozen
+from dim_tf.attacks.graphs import done
 from dim_tf.attacks.norms import FLOOR
 from dim_tf.attacks.norms import NORMS
 from dim_tf.attacks.norms import l2_size
@@ -104,10 +105,7 @@ class DDNAttack(Minimization):
             (0, zeros, epsilon, zeros, farthest),
             maximum_iterations=self.steps,
         )
-        return {
-            "active": tf.zeros_like(problem.classes, tf.bool),
-            "result": images + best,
-        }
+        return done(problem, images + best)
 
 
 def _direction(problem, gradients, index):

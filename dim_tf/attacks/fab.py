@@ -4,7 +4,6 @@ Source: Croce and Hein, "Minimally distorted adversarial examples with a fast
 adaptive boundary attack" (2020), in its targeted form: the third of AutoAttack.
 """
 
-import functools
 from typing import ClassVar
 
 import numpy as np
@@ -72,7 +71,8 @@ class FABAttack(Minimization):
 
     def start(self, problem, rows):
         del rows
-        adversarial = problem.is_adversarial(problem.scores(problem.images))
+        scores = problem.scores(problem.images)
+        adversarial = problem.is_adversarial(scores)
         zeros = tf.zeros((problem.batch,), tf.int32)
         return {
             "active": ~adversarial,
@@ -81,13 +81,14 @@ class FABAttack(Minimization):
             "point": problem.images,
             "step": zeros,
             "turn": zeros,
-            "rivals": rivals.most_likely(problem, self.targets),
+            "rivals": rivals.most_likely(problem, scores, self.targets),
         }
 
     def advance(self, problem, state):
         changing = ("active", "result", "distance", "point", "step", "turn")
-        step = functools.partial(self._step, problem)
-        return several_steps(step, state, changing, _STEPS_TOGETHER)
+        return several_steps(
+            self._step, problem, state, changing, _STEPS_TOGETHER
+        )
 
     def _step(self, problem, state):
         images, size = problem.images, NORMS[self.norm].size

@@ -4,7 +4,6 @@ One algorithm and a table of norms. Source: Pintor et al., "Fast minimum-norm
 adversarial attacks through adaptive norm constraints" (2021).
 """
 
-import functools
 import math
 from typing import ClassVar
 
@@ -100,9 +99,8 @@ class FastMinimumNorm(Minimization):
         }
 
     def advance(self, problem, state):
-        step = functools.partial(self._step, problem)
         together = min(self.steps, _STEPS_PER_ADVANCE)
-        return several_steps(step, state, _NAMES, together)
+        return several_steps(self._step, problem, state, _NAMES, together)
 
     def _farthest(self, problem):
         """Size of the largest perturbation within the bounds."""

@@ -5,19 +5,22 @@ fixed path away from the image and stop at the first adversarial on it.
 """
 
 import abc
+from typing import ClassVar
 
 import foolbox
 import tensorflow as tf
 
-from dim_tf.attacks import adaptor
 from dim_tf.attacks import checks
+from dim_tf.attacks import speculation
 from dim_tf.attacks.adaptor import Minimization
 from dim_tf.attacks.adaptor import frozen
+from dim_tf.attacks.graphs import done
+from dim_tf.attacks.graphs import several_steps
 from dim_tf.attacks.norms import NORMS
 
 _NORM_OF = {norm.distance.p: name for name, norm in NORMS.items()}
-# Chunks of candidates between two looks at who is done.
-CHUNKS_PER_ADVANCE = 8
+# Model calls between two looks at who is done.
+_CALLS_TOGETHER = 8
 
 
 @frozen
@@ -45,11 +48,8 @@ class InversionAttack(Flexible):
     """
 
     def start(self, problem, rows):
-        negative = sum(problem.bounds) - problem.images
-        return {
-            "result": negative,
-            "active": tf.zeros((problem.batch,), tf.bool),
-        }
+        del rows
+        return done(problem, sum(problem.bounds) - problem.images)
 
 
 @frozen
@@ -60,6 +60,8 @@ class LinearSearch(Flexible):
         steps: steps on the path.
     """
 
+    # Names of what `try_some` changes.
+    changing: ClassVar[tuple[str, ...]] = ("active", "result", "position")
     steps: int = 1000
 
     def __post_init__(self):
@@ -87,40 +89,22 @@ class LinearSearch(Flexible):
         }
 
     def advance(self, problem, state):
-        together = tf.maximum(1, adaptor.SPECULATIVE_ROWS // problem.batch)
-
-        def try_chunk(position, active, result):
-            positions = position[:, None] + tf.range(together)
-            # Beyond the end of the path is its end once more.
-            positions = tf.minimum(positions, self.length - 1)
-            tried = self.path(problem, state, positions)
-            found, chosen = first_adversarial(problem, tried)
-            found &= active
-            result = tf.where(found[:, None], chosen, result)
-            position += together
-            active &= ~found & (position < self.length)
-            return position, active, result
-
-        position, active, result = tf.while_loop(
-            lambda position, active, result: tf.reduce_any(active),
-            try_chunk,
-            (state["position"], state["active"], state["result"]),
-            maximum_iterations=CHUNKS_PER_ADVANCE,
+        return several_steps(
+            self.try_some, problem, state, self.changing, _CALLS_TOGETHER
         )
-        return {"position": position, "active": active, "result": result}
 
-
-def first_adversarial(problem, candidates):
-    """Whether one of a row's candidates is adversarial, and the first such.
-
-    Args:
-        problem: what is attacked.
-        candidates: float32 `(batch, k, pixels)`.
-
-    Returns:
-        bool `(batch,)` and float32 `(batch, pixels)`, the first candidate of a
-        row without any.
-    """
-    hits = problem.is_adversarial(problem.scores(candidates))
-    first = tf.argmax(hits, 1)
-    return tf.reduce_any(hits, 1), tf.gather(candidates, first, batch_dims=1)
+    def try_some(self, problem, state):
+        """The next candidates of each row, in one call of the model."""
+        together = speculation.together(problem)
+        positions = state["position"][:, None] + tf.range(together)
+        # Beyond the end of the path is its end once more.
+        positions = tf.minimum(positions, self.length - 1)
+        tried = self.path(problem, state, positions)
+        found, chosen = speculation.first_adversarial(problem, tried)
+        found &= state["active"]
+        position = state["position"] + together
+        return {
+            "active": state["active"] & ~found & (position < self.length),
+            "result": tf.where(found[:, None], chosen, state["result"]),
+            "position": position,
+        }

@@ -113,11 +113,60 @@ def take(rows: Rows, indices) -> Rows:
     return {name: tf.gather(value, indices) for name, value in rows.items()}
 
 
-def several_steps(step: Callable, state: Rows, changing, count: int) -> Rows:
+def choose(chosen, new: Rows, old: Rows) -> Rows:
+    """New rows where they are chosen, bool `(rows,)`, and old ones elsewhere.
+
+    Of the tensors that the new ones have.
+    """
+    return {
+        name: tf.where(
+            tf.reshape(chosen, (-1, *[1] * (value.shape.rank - 1))),
+            value,
+            old[name],
+        )
+        for name, value in new.items()
+    }
+
+
+def done(problem: Problem, result) -> Rows:
+    """The state of an attack that is over with the start."""
+    return {"active": tf.zeros((problem.batch,), tf.bool), "result": result}
+
+
+def least_enough(enough: Callable, most, halvings: int):
+    """The least of values from 0 on that is enough, as far as halving tells.
+
+    Args:
+        enough: values float32 `(batch, ..., 1)` -> bool of that shape, true
+            from some value on.
+        most: float32 `(batch, ..., 1)`, which is taken to be enough.
+        halvings: of what is left between too little and enough.
+
+    Returns:
+        float32 `(batch, ..., 1)`.
+    """
+
+    def halve(low, high):
+        middle = (low + high) / 2.0
+        good = enough(middle)
+        return tf.where(good, low, middle), tf.where(good, middle, high)
+
+    return tf.while_loop(
+        lambda *_: True,
+        halve,
+        (tf.zeros_like(most), most),
+        maximum_iterations=halvings,
+    )[1]
+
+
+def several_steps(
+    step: Callable, problem: Problem, state: Rows, changing, count: int
+) -> Rows:
     """Takes steps within a graph until no row is active, or a number of them.
 
     Args:
-        step: state -> what of it has changed, the tensors named.
+        step: (problem, state) -> what of it has changed, the tensors named.
+        problem: `Problem`.
         state: dict of tensors, with a bool `active` `(rows,)`.
         changing: names of tensors.
         count: steps at most.
@@ -125,9 +174,14 @@ def several_steps(step: Callable, state: Rows, changing, count: int) -> Rows:
     Returns:
         The tensors named.
     """
+
+    def go_on(changed):
+        moved = step(problem, {**state, **changed})
+        return [{name: moved[name] for name in changing}]
+
     return tf.while_loop(
         lambda changed: tf.reduce_any(changed["active"]),
-        lambda changed: [step({**state, **changed})],
+        go_on,
         [{name: state[name] for name in changing}],
         maximum_iterations=count,
     )[0]

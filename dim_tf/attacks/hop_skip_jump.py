@@ -5,12 +5,12 @@ from typing import ClassVar
 
 import tensorflow as tf
 
-from dim_tf.attacks import adaptor
 from dim_tf.attacks import checks
+from dim_tf.attacks import speculation
 from dim_tf.attacks import splitmix
 from dim_tf.attacks.adaptor import Minimization
 from dim_tf.attacks.adaptor import frozen
-from dim_tf.attacks.flexible import first_adversarial
+from dim_tf.attacks.graphs import least_enough
 from dim_tf.attacks.norms import FLOOR
 from dim_tf.attacks.norms import NORMS
 from dim_tf.attacks.norms import l2_size
@@ -115,20 +115,14 @@ class HopSkipJumpAttack(Minimization):
         whole = ball.size(change)
         accuracy = self.gamma / pixels ** (1.5 if self.norm == "l2" else 2.0)
 
-        def halve(low, high):
-            share = (low + high) / 2
-            candidates = images + ball.project(change, share * whole)
-            found = problem.is_adversarial(problem.scores(candidates))[:, None]
-            return tf.where(found, low, share), tf.where(found, share, high)
+        def at(share):
+            return images + ball.project(change, share * whole)
 
-        zeros = tf.zeros_like(whole)
-        _, share = tf.while_loop(
-            lambda low, high: True,
-            halve,
-            [zeros, zeros + 1.0],
-            maximum_iterations=max(0, math.ceil(-math.log2(accuracy))),
-        )
-        return images + ball.project(change, share * whole)
+        def adversarial(share):
+            return problem.is_adversarial(problem.scores(at(share)))[:, None]
+
+        halvings = max(0, math.ceil(-math.log2(accuracy)))
+        return at(least_enough(adversarial, tf.ones_like(whole), halvings))
 
     def _estimate(self, problem, point, distance, step, active):
         """The direction in which more random steps are adversarial."""
@@ -172,14 +166,12 @@ class HopSkipJumpAttack(Minimization):
         return gradient / tf.maximum(l2_size(gradient), FLOOR)
 
     def _noise(self, problem, step, numbers):
-        numbers = tf.tile(numbers[None], (problem.batch, 1))
-        draw = splitmix.normal if self.norm == "l2" else splitmix.uniform
-        noise = draw(problem.seeds, problem.pixels, step, numbers)
-        return noise if self.norm == "l2" else 2.0 * noise - 1.0
+        draw = splitmix.normal if self.norm == "l2" else splitmix.symmetric
+        return draw(problem.seeds, problem.pixels, step, numbers[None])
 
     def _leap(self, problem, point, direction, length, active):
         """The farthest adversarial image by halves of a length."""
-        together = tf.maximum(1, adaptor.SPECULATIVE_ROWS // problem.batch)
+        together = speculation.together(problem)
         together = tf.minimum(together, _HALVINGS)
 
         def halve(index, found, far):
@@ -188,7 +180,7 @@ class HopSkipJumpAttack(Minimization):
             candidates = problem.clip(
                 point[:, None] + lengths[..., None] * direction[:, None]
             )
-            hit, chosen = first_adversarial(problem, candidates)
+            hit, chosen = speculation.first_adversarial(problem, candidates)
             far = tf.where((hit & ~found)[:, None], chosen, far)
             return index + together, found | hit, far
 

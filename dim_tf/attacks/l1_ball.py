@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from dim_tf.attacks.graphs import least_enough
 from dim_tf.attacks.norms import ROUNDING
 from dim_tf.attacks.norms import l1_size
 
@@ -75,20 +76,12 @@ def restrict(problem, flat, epsilon):
     def shortened(shift):
         return tf.clip_by_value(sizes - shift, 0.0, rooms)
 
-    def halve(low, high):
-        shift = (low + high) / 2.0
-        near = l1_size(shortened(shift)) <= epsilon
-        return tf.where(near, low, shift), tf.where(near, shift, high)
+    def near(shift):
+        return l1_size(shortened(shift)) <= epsilon
 
-    high = tf.reduce_max(sizes, -1, keepdims=True)
-    none = tf.zeros_like(high)
-    _, shift = tf.while_loop(
-        lambda low, high: True,
-        halve,
-        (none, high),
-        maximum_iterations=_HALVINGS,
-    )
+    largest = tf.reduce_max(sizes, -1, keepdims=True)
+    shift = least_enough(near, largest, _HALVINGS)
+    moved = images + tf.sign(change) * shortened(shift)
     # To the last bit, because a model that binarizes would see the difference.
-    near = l1_size(shortened(none)) <= epsilon
-    moved = tf.where(near, flat, images + tf.sign(change) * shortened(shift))
-    return problem.clip(moved)
+    as_it_is = near(tf.zeros_like(shift))
+    return problem.clip(tf.where(as_it_is, flat, moved))

@@ -7,8 +7,10 @@ import keras
 import tensorflow as tf
 
 from dim_tf.attacks import checks
+from dim_tf.attacks import rivals
 from dim_tf.attacks.adaptor import frozen
 from dim_tf.attacks.flexible import Flexible
+from dim_tf.attacks.graphs import done
 from dim_tf.attacks.norms import NORMS
 from dim_tf.attacks.starting_points import earliest
 from dim_tf.caching import kept_with_model
@@ -73,24 +75,17 @@ class LatentDescentAttack(Flexible):
             result = tf.where(better[:, None], found, result)
             return rank + 1, result, tf.where(better, sizes, least)
 
-        goals = self._goals(problem, scores)
+        if problem.targeted:
+            goals = tf.cast(problem.classes, tf.int32)[:, None]
+        else:
+            goals = rivals.most_likely(problem, scores, self.classes)
         unlimited = tf.fill((problem.batch,), problem.images.dtype.max)
         _, result, _ = tf.while_loop(
             lambda rank, *_: rank < goals.shape[1],
             toward,
             (0, problem.images, unlimited),
         )
-        return {"result": result, "active": tf.zeros_like(misclassified)}
-
-    def _goals(self, problem, scores):
-        """Classes to go toward, int32 `(batch, tries)`."""
-        classes = tf.cast(problem.classes, tf.int32)[:, None]
-        if problem.targeted:
-            return classes
-        own = tf.range(scores.shape[1]) == classes
-        others = tf.where(own, scores.dtype.min, scores)
-        tries = min(self.classes, scores.shape[1] - 1)
-        return tf.math.top_k(others, tries).indices
+        return done(problem, result)
 
 
 @kept_with_model  # equal attacks share their graphs

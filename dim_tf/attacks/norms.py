@@ -116,10 +116,6 @@ def _l2_random_start(seeds, pixels):
     return normals[:, :pixels] / l2_size(normals)
 
 
-def _linf_random_start(seeds, pixels):
-    return 2.0 * splitmix.uniform(seeds, pixels) - 1.0
-
-
 def _l0_project(perturbations, epsilon):
     # Which of its pixels a perturbation can do without is not for us to say.
     return tf.where(l0_size(perturbations) <= epsilon, perturbations, 0.0)
@@ -154,6 +150,6 @@ NORMS = {
         lambda perturbations, epsilon: tf.clip_by_value(
             perturbations, -epsilon, epsilon
         ),
-        _linf_random_start,
+        splitmix.symmetric,
     ),
 }

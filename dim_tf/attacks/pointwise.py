@@ -6,11 +6,12 @@ from typing import ClassVar
 import numpy as np
 import tensorflow as tf
 
-from dim_tf.attacks import adaptor
 from dim_tf.attacks import graphs
+from dim_tf.attacks import speculation
 from dim_tf.attacks import splitmix
 from dim_tf.attacks.adaptor import Minimization
 from dim_tf.attacks.adaptor import frozen
+from dim_tf.attacks.graphs import several_steps
 from dim_tf.attacks.salt_and_pepper import SparseSaltAndPepper
 from dim_tf.attacks.starting_points import find_starting_points
 
@@ -62,18 +63,15 @@ class PointwiseAttack(Minimization):
 
     def advance(self, problem, state):
         names = ("active", "result", "tried", "order")
-        return tf.while_loop(
-            lambda search: tf.reduce_any(search["active"]),
-            lambda search: [self._try_pixels(problem, search)],
-            [{name: state[name] for name in names}],
-            maximum_iterations=_CALLS_PER_ADVANCE,
-        )[0]
+        return several_steps(
+            self._try_pixels, problem, state, names, _CALLS_PER_ADVANCE
+        )
 
     def _try_pixels(self, problem, search):
         """The next pixels of each row's order, in one call of the model."""
         result, order = search["result"], search["order"]
         images = problem.images
-        together = tf.maximum(1, adaptor.SPECULATIVE_ROWS // problem.batch)
+        together = speculation.together(problem)
         together = tf.minimum(together, problem.pixels)
         keys = splitmix.uniform(problem.seeds, problem.pixels, order)
         left = (result != images) & ~search["tried"]

@@ -4,17 +4,17 @@ import numpy as np
 import tensorflow as tf
 
 
-def most_likely(problem, count: int):
-    """The classes that lead at the images but for their own, best first.
+def most_likely(problem, scores, count: int):
+    """The classes that lead but for the images' own, best first.
 
     Args:
         problem: `Problem`.
+        scores: float32 `(batch, classes)`.
         count: of classes; fewer where the model has no more.
 
     Returns:
         int32 `(batch, k)`.
     """
-    scores = problem.scores(problem.images)
     own = tf.one_hot(
         problem.classes, scores.shape[-1], on_value=True, off_value=False
     )

@@ -7,11 +7,12 @@ from typing import ClassVar
 import numpy as np
 import tensorflow as tf
 
-from dim_tf.attacks import adaptor
 from dim_tf.attacks import checks
+from dim_tf.attacks import speculation
 from dim_tf.attacks import splitmix
 from dim_tf.attacks.adaptor import Minimization
 from dim_tf.attacks.adaptor import frozen
+from dim_tf.attacks.graphs import several_steps
 from dim_tf.attacks.norms import NORMS
 
 _NAMES = (
@@ -79,16 +80,13 @@ class SaltAndPepper(Minimization):
         }
 
     def advance(self, problem, state):
-        return tf.while_loop(
-            lambda search: tf.reduce_any(search["active"]),
-            lambda search: [self._climb(problem, search)],
-            [{name: state[name] for name in _NAMES}],
-            maximum_iterations=_CALLS_PER_ADVANCE,
-        )[0]
+        return several_steps(
+            self._climb, problem, state, _NAMES, _CALLS_PER_ADVANCE
+        )
 
     def _climb(self, problem, search):
         """As many tries as go into one call of the model."""
-        together = tf.maximum(1, adaptor.SPECULATIVE_ROWS // problem.batch)
+        together = speculation.together(problem)
         tries = search["tries"][:, None] + tf.range(together)
         rung = search["rung"][:, None] + 1 + tf.range(together)
         rungs = search["rungs"][:, None]

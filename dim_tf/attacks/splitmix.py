@@ -68,18 +68,6 @@ def seeds_of_turn(seeds, turn):
     return tf.stack([first, second + turn * _ODD], 1)
 
 
-def _draw(seeds, count, numbers):
-    keys = fold_in(_word(seeds[:, 0]), seeds[:, 1])
-    for each in numbers:
-        each = tf.convert_to_tensor(each)
-        if each.shape.rank > keys.shape.rank:
-            keys = keys[:, None]
-        keys = fold_in(keys, each)
-    # As many bits as a float32 can tell apart about the middle of (0, 1).
-    bits = tf.cast(_shift(words(keys, count), 41), tf.float32)
-    return (bits + 0.5) * 2.0**-23
-
-
 def uniform(seeds, count, *numbers):
     """Uniform numbers within (0, 1).
 
@@ -92,10 +80,23 @@ def uniform(seeds, count, *numbers):
     Returns:
         float32 `(batch, count)` or `(batch, k, count)`.
     """
-    return _draw(seeds, count, numbers)
+    keys = fold_in(_word(seeds[:, 0]), seeds[:, 1])
+    for each in numbers:
+        each = tf.convert_to_tensor(each)
+        if each.shape.rank > keys.shape.rank:
+            keys = keys[:, None]
+        keys = fold_in(keys, each)
+    # As many bits as a float32 can tell apart about the middle of (0, 1).
+    bits = tf.cast(_shift(words(keys, count), 41), tf.float32)
+    return (bits + 0.5) * 2.0**-23
+
+
+def symmetric(seeds, count, *numbers):
+    """Uniform numbers within (-1, 1); see `uniform`."""
+    return 2.0 * uniform(seeds, count, *numbers) - 1.0
 
 
 def normal(seeds, count, *numbers):
     """Standard normal numbers; see `uniform`."""
-    centered = 2.0 * _draw(seeds, count, numbers) - 1.0
+    centered = symmetric(seeds, count, *numbers)
     return math.sqrt(2.0) * tf.math.erfinv(centered)

@@ -13,7 +13,9 @@ import tensorflow as tf
 
 from dim_tf.attacks import adaptor
 from dim_tf.attacks import checks
+from dim_tf.attacks import speculation
 from dim_tf.attacks.adaptor import frozen
+from dim_tf.attacks.graphs import several_steps
 from dim_tf.attacks.hills import L1Hills
 from dim_tf.attacks.hills import L2Hills
 from dim_tf.attacks.problem import decided
@@ -27,6 +29,7 @@ _KINDS: dict[str, Callable[..., Squares]] = {
     "l2": L2Hills,
     "linf": LinfSquares,
 }
+_CHANGING = ("active", "result", "loss", "query")
 # Model calls between two looks at who is done.
 _CALLS_TOGETHER = 20
 
@@ -84,43 +87,42 @@ class SquareAttack(Pursuit):
         }
 
     def advance(self, problem, state):
-        kind = _KINDS[self.norm](problem, state["epsilon"], self.area)
-        rows = adaptor.GRID_VALUES // problem.pixels
-        rows = min(rows, adaptor.SPECULATIVE_ROWS)
-        together = tf.maximum(1, rows // problem.batch)
-        halved = tf.constant(levels(self.queries))
-
-        def propose(active, result, loss, query):
-            queries = query[:, None] + tf.range(together)
-            level = tf.gather(halved, tf.minimum(queries, self.queries - 1))
-            tried = kind.proposals(result, queries, level)
-            scores = problem.scores(tried)
-            losses = _loss(problem, scores)
-            # What was not asked for must not be found.
-            allowed = (queries < self.queries) & active[:, None]
-            kept = allowed & (losses > loss[:, None])
-            any_kept, first = tf.reduce_any(kept, 1), tf.argmax(kept, 1)
-
-            def of_first(values):
-                return tf.gather(values, first, batch_dims=1)
-
-            found = any_kept & of_first(problem.is_adversarial(scores))
-            query += tf.where(any_kept, tf.cast(first, tf.int32) + 1, together)
-            return (
-                active & ~found & (query < self.queries),
-                tf.where(any_kept[:, None], of_first(tried), result),
-                tf.where(any_kept, of_first(losses), loss),
-                query,
-            )
-
-        names = ("active", "result", "loss", "query")
-        ended = tf.while_loop(
-            lambda active, *_: tf.reduce_any(active),
-            propose,
-            [state[name] for name in names],
-            maximum_iterations=_CALLS_TOGETHER,
+        return several_steps(
+            self._propose, problem, state, _CHANGING, _CALLS_TOGETHER
         )
-        return dict(zip(names, ended, strict=True))
+
+    def _propose(self, problem, state):
+        """As many proposals as go into one call of the model."""
+        result, loss = state["result"], state["loss"]
+        kind = _KINDS[self.norm](problem, state["epsilon"], self.area)
+        # Squares of large images fill the memory.
+        rows = min(speculation.ROWS, adaptor.GRID_VALUES // problem.pixels)
+        together = tf.maximum(1, rows // problem.batch)
+        queries = state["query"][:, None] + tf.range(together)
+        level = tf.gather(
+            levels(self.queries), tf.minimum(queries, self.queries - 1)
+        )
+        tried = kind.proposals(result, queries, level)
+        scores = problem.scores(tried)
+        losses = _loss(problem, scores)
+        # What was not asked for must not be found.
+        allowed = (queries < self.queries) & state["active"][:, None]
+        kept = allowed & (losses > loss[:, None])
+        any_kept, first = tf.reduce_any(kept, 1), tf.argmax(kept, 1)
+
+        def of_first(values):
+            return tf.gather(values, first, batch_dims=1)
+
+        found = any_kept & of_first(problem.is_adversarial(scores))
+        query = state["query"] + tf.where(
+            any_kept, tf.cast(first, tf.int32) + 1, together
+        )
+        return {
+            "active": state["active"] & ~found & (query < self.queries),
+            "result": tf.where(any_kept[:, None], of_first(tried), result),
+            "loss": tf.where(any_kept, of_first(losses), loss),
+            "query": query,
+        }
 
 
 def _loss(problem, scores):

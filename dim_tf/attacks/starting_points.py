@@ -9,7 +9,7 @@ adversarial.
 
 import tensorflow as tf
 
-from dim_tf.attacks import adaptor
+from dim_tf.attacks import speculation
 from dim_tf.attacks import splitmix
 
 # Noise images that are asked for their classes, some at a time.
@@ -150,7 +150,7 @@ def earliest(problem, path, wanted):
 
 def _sweep(problem, path, start, step, count, wanted):
     """The first adversarial of `count` positions after `start` `(batch,)`."""
-    together = tf.maximum(1, adaptor.SPECULATIVE_ROWS // problem.batch)
+    together = speculation.together(problem)
     together = tf.minimum(together, count)
 
     def attempt(index, end, found):

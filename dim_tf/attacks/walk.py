@@ -1,7 +1,6 @@
 """Steps that go on until an image is adversarial."""
 
 import abc
-import functools
 from typing import ClassVar
 
 import tensorflow as tf
@@ -9,6 +8,7 @@ import tensorflow as tf
 from dim_tf.attacks import checks
 from dim_tf.attacks.adaptor import Minimization
 from dim_tf.attacks.adaptor import frozen
+from dim_tf.attacks.graphs import choose
 from dim_tf.attacks.graphs import several_steps
 
 
@@ -47,8 +47,9 @@ class Walk(Minimization):
 
     def advance(self, problem, state):
         names = ("active", "result", "step", *self.memory)
-        step = functools.partial(self._step, problem)
-        return several_steps(step, state, names, self.steps_together)
+        return several_steps(
+            self._step, problem, state, names, self.steps_together
+        )
 
     def _step(self, problem, state):
         scores, moved = self.step(problem, state)
@@ -57,12 +58,8 @@ class Walk(Minimization):
         moved["result"] = tf.where(
             exhausted[:, None], problem.images, moved["result"]
         )
-        moved = {
-            name: tf.where(moves[:, None], value, state[name])
-            for name, value in moved.items()
-        }
         return {
-            **moved,
+            **choose(moves, moved, state),
             "active": moves & ~exhausted,
             "step": state["step"] + 1,
         }
