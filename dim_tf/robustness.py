@@ -31,7 +31,7 @@ from dim_tf import digests
 from dim_tf.attacks.adaptor import Native
 from dim_tf.attacks.selection import own
 from dim_tf.attacks.selection import select
-from dim_tf.attacks.suite import AttackSpec
+from dim_tf.attacks.spec import AttackSpec
 from dim_tf.evaluation import executors
 from dim_tf.evaluation import planning
 from dim_tf.evaluation import progress

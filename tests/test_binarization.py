@@ -16,7 +16,7 @@ from dim_tf import attacks
 from dim_tf import data
 from dim_tf import evaluate
 from dim_tf.attacks.binarization import BinarizationRefinementAttack
-from dim_tf.attacks.suite import AttackSpec
+from dim_tf.attacks.spec import AttackSpec
 from dim_tf.evaluation import planning
 from dim_tf.evaluation import results
 from dim_tf.evaluation import sweep

@@ -12,8 +12,8 @@ from closed_forms import linear
 from tiny_nets import foolbox_model
 
 from dim_tf.attacks import MarginMisclassification
+from dim_tf.attacks.spec import EPSILONS
 from dim_tf.attacks.suite import AUTOATTACK
-from dim_tf.attacks.suite import EPSILONS
 from dim_tf.attacks.suite import PAPER
 
 MARGINS = np.array([0.5, 0.0, 0.5, -0.25], np.float32)

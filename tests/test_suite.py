@@ -8,6 +8,7 @@ import pytest
 
 from dim_tf.attacks import suite
 from dim_tf.attacks.adaptor import FixedEpsilon
+from dim_tf.attacks.spec import EPSILONS
 from dim_tf.evaluation import thresholds
 
 GOLDEN = pathlib.Path(__file__).with_name("suite.txt")
@@ -47,20 +48,18 @@ def test_names_mean_one_attack():
 
 
 def test_epsilon_grids_ascend_and_hold_the_paper_s_threshold():
-    for norm, grid in suite.EPSILONS.items():
+    for norm, grid in EPSILONS.items():
         assert thresholds.PAPER[norm] in grid
         assert (np.diff(grid) > 0).all()
     for spec in suite.PAPER.values():
         fixed = isinstance(spec.attack, FixedEpsilon)
-        assert spec.epsilons == (
-            suite.EPSILONS[spec.norm] if fixed else (None,)
-        )
+        assert spec.epsilons == (EPSILONS[spec.norm] if fixed else (None,))
 
 
 def test_a_threshold_of_one_s_own_is_among_the_epsilons():
     for norm, epsilon in (("l2", 10.0), ("l1", 0.5), ("linf", 1 / 255)):
         spec = suite.PAPER[f"{norm}_bim"].including(epsilon)
-        assert set(spec.epsilons) == {*suite.EPSILONS[norm], epsilon}
+        assert set(spec.epsilons) == {*EPSILONS[norm], epsilon}
         assert (np.diff(spec.epsilons) > 0).all()
     # The paper's change nothing, so that records of them go on to count.
     for name, spec in suite.PAPER.items():

@@ -16,7 +16,7 @@ from dim_tf import data
 from dim_tf import metrics
 from dim_tf.attacks.adaptor import Minimization
 from dim_tf.attacks.adaptor import frozen
-from dim_tf.attacks.suite import AttackSpec
+from dim_tf.attacks.spec import AttackSpec
 from dim_tf.evaluation import gradients
 from dim_tf.evaluation import planning
 from dim_tf.evaluation import results

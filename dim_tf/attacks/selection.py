@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 from dim_tf import config
 from dim_tf.attacks.adaptor import Native
+from dim_tf.attacks.spec import AttackSpec
 from dim_tf.attacks.suite import PRESETS
-from dim_tf.attacks.suite import AttackSpec
 
 # What an attack that is in no preset asks of a model.
 _UNKNOWN = ""

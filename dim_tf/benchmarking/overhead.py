@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import keras
 
 from dim_tf import data
-from dim_tf.attacks.suite import AttackSpec
+from dim_tf.attacks.spec import AttackSpec
 from dim_tf.evaluation import planning
 from dim_tf.evaluation import results
 from dim_tf.evaluation import sweep

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 
-from dim_tf.attacks.suite import AttackSpec
+from dim_tf.attacks.spec import AttackSpec
 from dim_tf.evaluation import planning
 from dim_tf.evaluation import probes
 from dim_tf.evaluation import thresholds

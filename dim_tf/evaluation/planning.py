@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from dim_tf.attacks import BinarizationRefinementAttack
-from dim_tf.attacks.suite import AttackSpec
+from dim_tf.attacks.spec import AttackSpec
 from dim_tf.evaluation import results
 from dim_tf.evaluation.search import CLIP_TRIES
 from dim_tf.evaluation.search import is_clipped

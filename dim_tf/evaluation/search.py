@@ -24,9 +24,8 @@ from dim_tf import data
 from dim_tf import metrics
 from dim_tf.attacks import DatasetAttack
 from dim_tf.attacks import MarginMisclassification
-from dim_tf.attacks.adaptor import FixedEpsilon
 from dim_tf.attacks.norms import NORMS
-from dim_tf.attacks.suite import AttackSpec
+from dim_tf.attacks.spec import AttackSpec
 from dim_tf.evaluation import thresholds
 from dim_tf.evaluation.distances import distances
 from dim_tf.evaluation.protocol import Trial
@@ -70,7 +69,7 @@ def search(
         attack takes none.
     """
     images, labels = trial.examples.images, trial.examples.labels
-    if _has_grid(spec):
+    if spec.has_grid:
         samples = attack.prepared(attack.check(fmodel, images, labels))
 
         def attempt(rows, epsilons):
@@ -132,16 +131,12 @@ class _Asked:
         return thresholds.beyond(distances, self.epsilon)
 
 
-def _has_grid(spec: AttackSpec) -> bool:
-    return isinstance(spec.attack, FixedEpsilon) and not spec.at_threshold
-
-
 def is_clipped(spec: AttackSpec) -> bool:
     """Whether the answer of an attack is moved toward the image.
 
     In L0 there is nothing between an image and its neighbor.
     """
-    return not _has_grid(spec) and spec.norm != "l0"
+    return not spec.has_grid and spec.norm != "l0"
 
 
 def refine(attack, fmodel, trial: Trial) -> None:
