@@ -135,6 +135,25 @@ def subject(saved_models, generator):
     return attacks.subject(model, data.Examples(images, labels, np.arange(4)))
 
 
+def test_what_is_left_out_stands_and_misclassified_is_at_zero(monkeypatch):
+    """Class 1 is that of what is bright on the whole."""
+    pixels = keras.Input(data.IMAGE_SHAPE)
+    mean = keras.ops.mean(pixels, (1, 2))
+    scores = keras.ops.concatenate([0.5 - mean, mean - 0.5], 1)
+    images = np.ones((4, *data.IMAGE_SHAPE), np.float32)
+    images *= np.reshape([0.1, 0.9, 0.3, 0.2], (4, 1, 1, 1))
+    examples = data.Examples(images, np.array([0, 0, 0, 0]), np.arange(4))
+    found = attacks.subject(keras.Model(pixels, {"scores": scores}), examples)
+    np.testing.assert_array_equal(found.positions, [0, 2, 3])
+    match = attacks._Match("linf_bim", found, jit_compile=False)
+    monkeypatch.setattr(match, "inputs", lambda seed: (np.array([2, 3]), {}))
+    answers = [np.full_like(images[2:], gray) for gray in (0.55, 0.6, 0.45)]
+    # Distances infinite, 0, 0.25 and 0.35.
+    robust, median = match.judged(answers)
+    assert robust == 0.5
+    assert median == pytest.approx(0.3)
+
+
 @pytest.mark.parametrize("name", ["l2_carlini_wagner", "l1_ead"])
 def test_foolbox_s_black_answers_are_failures(name, generator, monkeypatch):
     short = {"binary_search_steps": 1, "steps": 1}

@@ -30,21 +30,20 @@ def answers(examples, corners):
     return tried
 
 
-def test_misclassified_is_zero_and_failed_is_infinite():
-    model = corner_model()
-    examples = examples_of([0.1, 0.2, 0.9], [0, 1, 1])
-    positions = protocol.attacked(model, examples)
-    assert list(positions) == [0, 2]
-    targets = examples.take(positions)
-    near, far = answers(targets, [0.6, 0.95]), answers(targets, [0.8, 0.95])
-    outcome = protocol.verify(model, "l2", examples, positions, [far, near])
-    np.testing.assert_allclose(outcome.distances, [0.5, 0.0, np.inf])
-    np.testing.assert_array_equal(outcome.adversarials[0], near[0])
-    np.testing.assert_array_equal(outcome.adversarials[1:], examples.images[1:])
-    assert outcome.median_distance == pytest.approx(0.5)
-    # The tolerance is one of rounding.
-    assert outcome.robust_accuracy(0.49999) == pytest.approx(2 / 3)
-    assert outcome.robust_accuracy(0.5) == pytest.approx(1 / 3)
+def test_the_closest_adversarial_counts():
+    trial = protocol.Trial(
+        corner_model(), "l2", examples_of([0.1, 0.9], [0, 1])
+    )
+    near, far = (
+        answers(trial.examples, corners) for corners in ([0.6, 0.95], [0.8, 1])
+    )
+    for tried in (far, near, far):
+        np.testing.assert_array_equal(trial.consider(tried), [True, False])
+    np.testing.assert_allclose(trial.distances, [0.5, np.inf])
+    np.testing.assert_array_equal(trial.adversarials[0], near[0])
+    np.testing.assert_array_equal(
+        trial.adversarials[1], trial.examples.images[1]
+    )
 
 
 def test_what_rounding_has_lost_is_pushed_back():
@@ -58,15 +57,6 @@ def test_what_rounding_has_lost_is_pushed_back():
     np.testing.assert_allclose(trial.distances, [0.4003, np.inf, np.inf], 1e-5)
     np.testing.assert_array_equal(trial.predictions, [1, 0, 0])
     np.testing.assert_array_equal(trial.moved, [True, True, False])
-
-
-def test_an_image_that_was_left_out_stands():
-    examples = examples_of([0.1, 0.2, 0.9], [0, 0, 0])
-    tried = answers(examples.take([1]), [0.6])
-    outcome = protocol.verify(
-        corner_model(), "l2", examples, np.array([1]), [tried]
-    )
-    np.testing.assert_allclose(outcome.distances, [np.inf, 0.4, 0.0])
 
 
 def test_a_class_that_is_masked_out_makes_no_lead_doubtful():
@@ -107,10 +97,9 @@ def test_a_change_that_nobody_sees_is_none_in_l0():
 
 @pytest.mark.parametrize("corner", [np.nan, 1.1, -0.1])
 def test_pixels_out_of_range_are_an_error(corner):
-    examples = examples_of([0.1], [0])
-    tried = answers(examples, [corner])
+    trial = protocol.Trial(corner_model(), "l2", examples_of([0.1], [0]))
     with pytest.raises(ValueError, match="not in .0, 1."):
-        protocol.verify(corner_model(), "l2", examples, np.array([0]), [tried])
+        trial.consider(answers(trial.examples, [corner]))
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])

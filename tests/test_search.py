@@ -3,13 +3,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tiny_nets import foolbox_model
 
 from dim_tf import attacks
 from dim_tf import data
 from dim_tf import models
 from dim_tf.attacks.adaptor import frozen
 from dim_tf.attacks.pursuit import Pursuit
-from dim_tf.attacks.suite import AttackSpec
+from dim_tf.attacks.spec import AttackSpec
 from dim_tf.evaluation import protocol
 from dim_tf.evaluation.search import search
 
@@ -48,7 +49,7 @@ def asked(
     spec = AttackSpec("an_attack", "gradients", attack, **settings)
     trial = protocol.Trial(model, spec.norm, examples)
     attacked = brightness_model(view_limit) if on_view else model
-    fmodel = protocol.foolbox_model(models.classifier(attacked))
+    fmodel = foolbox_model(models.classifier(attacked))
     found = search(spec, spec.runnable(), fmodel, trial, on_view=on_view)
     return found, trial
 
@@ -81,7 +82,7 @@ def test_another_image_is_a_start_where_nothing_else_is():
     images[2, :, :14], images[2, :, 14:] = 1.0, 0.1
     examples = data.Examples(images, np.array([0, 0, 1]), np.arange(3))
     spec = AttackSpec("an_attack", "g", attacks.L2BrendelBethgeAttack())
-    fmodel = protocol.foolbox_model(models.classifier(model))
+    fmodel = foolbox_model(models.classifier(model))
     alone, started = (
         protocol.Trial(model, "l2", examples.take(slice(2))) for _ in range(2)
     )
@@ -310,7 +311,7 @@ def test_infinite_scores_fail_and_break_nothing():
         examples = data.Examples(images, np.zeros(2, np.int64), np.arange(2))
         attack = attacks.InversionAttack()
         trial = protocol.Trial(model, "l2", examples)
-        fmodel = protocol.foolbox_model(models.classifier(model))
+        fmodel = foolbox_model(models.classifier(model))
         spec = AttackSpec("an_attack", "nothing", attack)
         search(spec, spec.runnable(), fmodel, trial)
         found[bright] = np.isfinite(trial.distances)

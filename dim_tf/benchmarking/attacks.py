@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from dim_tf import attacks
 from dim_tf import data
+from dim_tf import metrics
 from dim_tf import models
 from dim_tf.attacks import suite
 from dim_tf.attacks.constant_search import ConstantSearch
@@ -25,8 +26,8 @@ from dim_tf.attacks.salt_and_pepper import SparseSaltAndPepper
 from dim_tf.benchmarking import rivals
 from dim_tf.benchmarking import strength
 from dim_tf.evaluation import counting
-from dim_tf.evaluation import protocol
 from dim_tf.evaluation import thresholds
+from dim_tf.evaluation.protocol import Trial
 
 _SEEDS = 5
 
@@ -47,7 +48,12 @@ class Subject:
 
     @functools.cached_property
     def classifier(self) -> foolbox.TensorFlowModel:
-        return protocol.foolbox_model(models.classifier(self.model))
+        return foolbox.TensorFlowModel(
+            models.classifier(self.model),
+            bounds=(0, 1),
+            # Of foolbox's own constants, of which there are none.
+            device="/CPU:0",
+        )
 
     def starts(self, search) -> tuple[np.ndarray, np.ndarray]:
         """Positions that an attack finds a starting point for, and these."""
@@ -65,7 +71,8 @@ def subject(model: keras.Model, examples: data.Examples) -> Subject:
     Raises:
         ValueError: it misclassifies all of them.
     """
-    positions = protocol.attacked(model, examples)
+    predictions = metrics.predictions(model, examples.images)
+    positions = np.flatnonzero(predictions == examples.labels)
     if not len(positions):
         raise ValueError(
             f"{model.name} misclassifies all of {len(examples)} images, so "
@@ -138,23 +145,26 @@ class _Match:
         )[1]
 
     def judged(self, answers, seed: int = 0) -> tuple[float, float]:
-        """Robust accuracy at the paper's threshold, and median distance."""
-        norm = self.spec.norm
+        """Robust accuracy at the paper's threshold, and median distance.
+
+        Of all images: a misclassified one has distance 0, one that was left
+        out, for want of a starting point, stands.
+        """
+        norm, examples = self.spec.norm, self.subject.examples
         positions, _ = self.inputs(seed)
         if isinstance(self.native, ConstantSearch):
             # foolbox's way to say that it found nothing, which a model may
             # well misclassify.
-            images = self.subject.examples.images[positions]
+            images = examples.images[positions]
             answers = [_unless_black(answer, images) for answer in answers]
-        outcome = protocol.verify(
-            self.subject.model,
-            norm,
-            self.subject.examples,
-            positions,
-            answers,
-        )
-        robust = outcome.robust_accuracy(thresholds.PAPER[norm])
-        return robust, outcome.median_distance
+        trial = Trial(self.subject.model, norm, examples.take(positions))
+        for answer in answers:
+            trial.consider(answer, push=True)
+        distances = np.zeros(len(examples))
+        distances[self.subject.positions] = np.inf
+        distances[positions] = trial.distances
+        robust = thresholds.beyond(distances, thresholds.PAPER[norm])
+        return float(robust.mean()), float(np.median(distances))
 
     def spread(self) -> dict[str, list[tuple[float, float]]]:
         """What both come to with other seeds, of draws and of starts."""

@@ -20,8 +20,7 @@ from dim_tf import models
 from dim_tf.attacks.adaptor import FixedEpsilon
 from dim_tf.attacks.decaying_descent import DecayingDescentAttack
 from dim_tf.attacks.greedy_pixels import GreedyPixelsAttack
-from dim_tf.evaluation.distances import distances
-from dim_tf.evaluation.protocol import fooled
+from dim_tf.evaluation.protocol import Trial
 from dim_tf.evaluation.thresholds import beyond
 
 # The thresholds of the paper's tables, and the paper's median Linf distance.
@@ -70,8 +69,9 @@ def robust_accuracies(
                 _, found, _ = attack(
                     view, targets.images, targets.labels, epsilons=epsilon
                 )
-                wrong = _verify(model, targets, found.numpy(), norm, epsilon)
-                robust[left[wrong]] = False
+                trial = Trial(model, norm, targets)
+                trial.consider(found)
+                robust[left] = beyond(trial.distances, epsilon)
         result[f"{norm}_{epsilon:g}"] = float(robust.mean())
     return result
 
@@ -92,15 +92,3 @@ def _attacks(norm: str, binarized: bool) -> Iterator[FixedEpsilon]:
             yield DecayingDescentAttack(norm=norm, loss=loss)
     if norm == "l0" or (binarized and norm == "l2"):
         yield GreedyPixelsAttack(norm=norm, binarized=binarized)
-
-
-def _verify(model, examples, adversarials, norm, epsilon) -> np.ndarray:
-    """Which examples are fooled within the budget, as the model itself says."""
-    sizes = distances(norm, examples.images, adversarials)
-    allowed = (
-        ~beyond(sizes, epsilon)
-        & (adversarials.min(axis=(1, 2, 3)) >= 0.0)
-        & (adversarials.max(axis=(1, 2, 3)) <= 1.0)
-    )
-    _, wrong = fooled(model, adversarials, examples.labels)
-    return allowed & wrong

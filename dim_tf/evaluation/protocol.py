@@ -1,15 +1,10 @@
 """What an attack is worth: the distances of verified adversarials."""
 
-import dataclasses
-
-import foolbox
 import keras
 import numpy as np
-import tensorflow as tf
 
 from dim_tf import data
 from dim_tf import metrics
-from dim_tf.evaluation import thresholds
 from dim_tf.evaluation.distances import distances
 from dim_tf.scores import contenders
 from dim_tf.scores import decided
@@ -25,47 +20,6 @@ _LEAD = 4e-6
 # What ends next to a boundary may be a rounding away from the right side, or
 # more, where the attack searched on a cheaper view of the model.
 _PUSHES = (1.0001, 1.001, 1.01, 1.05)
-
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """The closest adversarial that an attack found for each sample.
-
-    Attributes:
-        distances: float64 `(n,)`; 0 for a misclassified image, infinite where
-            the attack failed.
-        adversarials: float32 like the images; the image itself where there is
-            none.
-    """
-
-    distances: np.ndarray
-    adversarials: np.ndarray
-
-    @property
-    def median_distance(self) -> float:
-        """Over all samples, failures and misclassified ones included."""
-        return float(np.median(self.distances))
-
-    def robust_accuracy(self, epsilon: float) -> float:
-        """Share of samples without an adversarial within epsilon."""
-        return float(thresholds.beyond(self.distances, epsilon).mean())
-
-
-def foolbox_model(model: keras.Model) -> foolbox.TensorFlowModel:
-    """A classifier of images in [0, 1] as foolbox wants it."""
-    device = "/GPU:0" if tf.config.list_physical_devices("GPU") else "/CPU:0"
-    return foolbox.TensorFlowModel(model, bounds=(0, 1), device=device)
-
-
-def attacked(model: keras.Model, examples: data.Examples) -> np.ndarray:
-    """Positions of the examples that are worth an attack: int64 `(k,)`.
-
-    Args:
-        model: images -> dict with `scores`.
-        examples: of which those that are misclassified anyway are left out.
-    """
-    predictions = metrics.predictions(model, examples.images)
-    return np.flatnonzero(predictions == examples.labels)
 
 
 class Trial:
@@ -183,35 +137,3 @@ def _checked(answers) -> np.ndarray:
             "an attack answered with pixels that are not in [0, 1]"
         )
     return tried
-
-
-def verify(
-    model: keras.Model,
-    norm: str,
-    examples: data.Examples,
-    positions: np.ndarray,
-    tries,
-) -> Outcome:
-    """Looks at what an attack came back with.
-
-    Args:
-        model: images -> dict with `scores`; judges.
-        norm: in which distances are measured.
-        examples: all samples.
-        positions: which of them were attacked.
-        tries: arrays `(len(positions), 28, 28, 1)`, an attack's answers, such
-            as one for every epsilon; the closest adversarial one counts.
-
-    Raises:
-        ValueError: an answer is not finite or out of [0, 1].
-    """
-    trial = Trial(model, norm, examples.take(positions))
-    for answers in tries:
-        trial.consider(answers, push=True)
-    found = np.zeros(len(examples))
-    # An image that was left out, for want of a starting point, stands.
-    found[attacked(model, examples)] = np.inf
-    found[positions] = trial.distances
-    adversarials = examples.images.copy()
-    adversarials[positions] = trial.adversarials
-    return Outcome(found, adversarials)
