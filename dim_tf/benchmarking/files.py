@@ -44,27 +44,7 @@ def fill(
     """
     rows = _rows(output)
     of = {**of, "jit_compile": jit_compile}
-    for name, here in of.items():
-        for row in rows:
-            there = row.get(name, _UNSAID.get(name, here))
-            if there != here:
-                raise ValueError(
-                    f"{output} has rows of {name}={there}, not of {here}; name "
-                    "another --output, or delete it to start anew"
-                )
-    batch_size = len(subject.examples)
-    done = {
-        row["attack"]: row["settings"]
-        for row in rows
-        if row["batch_size"] == batch_size
-    }
-    for name in done:
-        settings = repr(rivals.native(name, batch_size))
-        if done[name] != settings:
-            raise ValueError(
-                f"{output} has {name} on {batch_size} images as {done[name]}, "
-                f"to be raced as {settings}; delete the row to race it anew"
-            )
+    done = _done(output, rows, of, len(subject.examples))
     names = [name for name in names if name not in done]
     if not names:
         return rows
@@ -79,17 +59,48 @@ def fill(
         forward, backward = prices.measure()
         floor = row["forwards"] * forward + row["backwards"] * backward
         row["model_share"] = floor / row["native_seconds"]
-        # With what another run may have added in the meantime.
-        others = [
-            other
-            for other in _rows(output)
-            if (other["attack"], other["batch_size"]) != (name, batch_size)
-        ]
-        rows = [*others, {**row, **of, **made_with}]
-        output.parent.mkdir(parents=True, exist_ok=True)
-        scratch = output.with_suffix(f".{os.getpid()}.tmp")
-        scratch.write_text(json.dumps(rows, indent=1) + "\n")
-        scratch.replace(output)
+        rows = _add(output, {**row, **of, **made_with})
+    return rows
+
+
+def _done(output, rows, of, batch_size) -> set[str]:
+    """Attacks that have been raced; raises ValueError where otherwise."""
+    for name, here in of.items():
+        for row in rows:
+            there = row.get(name, _UNSAID.get(name, here))
+            if there != here:
+                raise ValueError(
+                    f"{output} has rows of {name}={there}, not of {here}; name "
+                    "another --output, or delete it to start anew"
+                )
+    done = {
+        row["attack"]: row["settings"]
+        for row in rows
+        if row["batch_size"] == batch_size
+    }
+    for name, before in done.items():
+        settings = repr(rivals.native(name, batch_size))
+        if before != settings:
+            raise ValueError(
+                f"{output} has {name} on {batch_size} images as {before}, "
+                f"to be raced as {settings}; delete the row to race it anew"
+            )
+    return set(done)
+
+
+def _add(output, row) -> list[dict[str, Any]]:
+    """Writes a row beside what another run may have added in the meantime."""
+    race = row["attack"], row["batch_size"]
+    others = [
+        other
+        for other in _rows(output)
+        if (other["attack"], other["batch_size"]) != race
+    ]
+    rows = [*others, row]
+    output.parent.mkdir(parents=True, exist_ok=True)
+    scratch = output.with_suffix(f".{os.getpid()}.tmp")
+    scratch.write_text(json.dumps(rows, indent=1) + "\n")
+    scratch.replace(output)
     return rows
 
 

@@ -19,7 +19,7 @@ class Counter:
         self.forwards = tf.Variable(0, dtype=tf.int64)
         self.backwards = tf.Variable(0, dtype=tf.int64)
 
-    def wrap(self, model, bounds=(0.0, 1.0)) -> foolbox.TensorFlowModel:
+    def wrap(self, model) -> foolbox.TensorFlowModel:
         """A foolbox model of `images -> scores` that counts."""
 
         @tf.custom_gradient
@@ -34,7 +34,7 @@ class Counter:
             return tf.identity(images), backward
 
         return foolbox.TensorFlowModel(
-            lambda images: model(count(images)), bounds, device="/CPU:0"
+            lambda images: model(count(images)), (0.0, 1.0), device="/CPU:0"
         )
 
     def take(self) -> tuple[int, int]:

@@ -29,9 +29,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 NORMS = ("l0", "l1", "l2", "linf")
-# misclassified: distance 0, never attacked. no_start: the attack needs an
-# adversarial to start from, and none was found. error: the attack broke.
-STATUSES = ("misclassified", "success", "failed", "no_start", "error")
 SCHEMA = pa.schema(
     [
         ("model", pa.string()),
@@ -41,6 +38,9 @@ SCHEMA = pa.schema(
         ("label", pa.int64()),
         ("clean_prediction", pa.int64()),
         ("adversarial_prediction", pa.int64()),
+        # success; failed; misclassified: distance 0, never attacked; no_start:
+        # the attack needs an adversarial to start from, and none was found;
+        # error: the attack broke.
         ("status", pa.string()),
         *((f"distance_{norm}", pa.float64()) for norm in NORMS),
         ("epsilon", pa.float64()),

@@ -96,16 +96,7 @@ def records(
     """
     clean = metrics.predictions(model, examples.images)
     correct = np.flatnonzero(clean == examples.labels)
-    count = len(examples)
-    columns: dict[str, Any] = {
-        "status": np.full(count, "misclassified", object),
-        "adversarial_prediction": clean.copy(),
-        "epsilon": np.full(count, np.nan),
-        "gradient": np.full(count, np.nan),
-        "message": np.full(count, "", object),
-        "adversarial": examples.images.copy(),
-        **{name: np.zeros(count) for name in results.COSTS},
-    }
+    columns = _blank(cell, examples, clean)
 
     def attack(rows):
         return _attack(cell, model, examples.take(rows), jit_compile, others)
@@ -114,7 +105,7 @@ def records(
         entries = gradients.largest_entries(model, examples.take(rows))
         return {"gradient": entries}
 
-    for rows, found in _attacked(look, np.arange(count)):
+    for rows, found in _attacked(look, np.arange(len(examples))):
         columns["gradient"][rows] = found.get("gradient", np.nan)
         columns["message"][rows] = found.get("message", "")
     for rows, found in _attacked(attack, correct):
@@ -130,17 +121,35 @@ def records(
         image.ravel() if good else None
         for image, good in zip(adversarials, success, strict=True)
     ]
-    columns |= {
-        "sample": examples.rows,
-        "label": examples.labels,
-        "clean_prediction": clean,
+    return columns
+
+
+def _blank(cell, examples, clean) -> dict[str, Any]:
+    """Columns of samples that nothing was done to yet, but for distances.
+
+    Args:
+        cell: the attack.
+        examples: the samples.
+        clean: what the model takes them for.
+    """
+    count = len(examples)
+    return {
         "model": [cell.model] * count,
         "attack": [cell.spec.name] * count,
         "norm": [cell.spec.norm] * count,
+        "sample": examples.rows,
+        "label": examples.labels,
+        "clean_prediction": clean,
+        "adversarial_prediction": clean.copy(),
+        "status": np.full(count, "misclassified", object),
+        "epsilon": np.full(count, np.nan),
+        "gradient": np.full(count, np.nan),
+        **{name: np.zeros(count) for name in results.COSTS},
         "seed": [cell.seed] * count,
         "preset": [cell.preset] * count,
+        "message": np.full(count, "", object),
+        "adversarial": examples.images.copy(),
     }
-    return columns
 
 
 def _attacked(attack, rows) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:

@@ -191,8 +191,7 @@ class _Numbers(Lookup):
         return to_markdown([header, *kept])
 
     def _rows(self, models: tuple[str, ...]) -> Rows:
-        for name in models:
-            self.require(name)
+        self.require(*models)
         wanted = pc.field("model").isin(models)
         rows = tables.results_table(
             self._records.filter(wanted), self._allow_missing
@@ -219,8 +218,7 @@ class _Numbers(Lookup):
         within: bool = False,
         across: tuple[str, ...] = (),
     ) -> str:
-        for name in sum(pairs, ()):
-            self.require(name)
+        self.require(*sum(pairs, ()))
         for norm in across:
             tables.check_norm(norm)
         cells = self.cells
@@ -234,8 +232,7 @@ class _Numbers(Lookup):
         return to_markdown(comparisons.closest_table(self.cells))
 
     def narrowing(self, *models: str) -> str:
-        for name in models:
-            self.require(name)
+        self.require(*models)
         own = [cell for cell in self.cells if cell.model in models]
         return to_markdown(comparisons.narrowing_table(own))
 

@@ -53,12 +53,11 @@ class Lookup:
         cell = self.cell(row, model)
         return f"{statistics.median_distance(cell).value:.2g}" if cell else "-"
 
-    def require(self, model: str) -> Cell:
-        """A cell of a model, whichever."""
-        for cell in self.cells:
-            if cell.model == model:
-                return cell
-        raise ValueError(f"no records of {model}")
+    def require(self, *models: str) -> None:
+        """Raises ValueError unless there are records of all models."""
+        missing = set(models) - {cell.model for cell in self.cells}
+        if missing:
+            raise ValueError(f"no records of {', '.join(sorted(missing))}")
 
     def samples(self, model: str, row: str | None = None) -> int:
         """How many samples a row has; None: every attack, at least."""

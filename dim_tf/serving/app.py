@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 import fastapi
 import prometheus_client
 import starlette.exceptions
-import starlette.routing
 from starlette.types import ASGIApp
 from starlette.types import Message
 from starlette.types import Receive

@@ -93,19 +93,16 @@ class TensorBoard(Callback):
         return writer
 
     def on_log(self, stage, step, scalars) -> None:
-        self._write_scalars(stage, step, scalars)
+        with self._writer.as_default(step=step):
+            for name, value in scalars.items():
+                tf.summary.scalar(f"{stage.name}/{name}", value)
 
     def on_epoch_end(self, stage, step, scalars) -> None:
-        self._write_scalars(stage, step, scalars)
+        self.on_log(stage, step, scalars)
         with self._writer.as_default(step=step):
             for name, picture in stage.draw().items():
                 tf.summary.image(f"{stage.name}/{name}", picture[None])
         self._writer.flush()
-
-    def _write_scalars(self, stage, step, scalars) -> None:
-        with self._writer.as_default(step=step):
-            for name, value in scalars.items():
-                tf.summary.scalar(f"{stage.name}/{name}", value)
 
 
 def write_embeddings(
