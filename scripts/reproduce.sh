@@ -37,8 +37,9 @@ brendel_bethge --models=bi_abs --shard_size=20 --only=l1_brendel_bethge \
 weakest_refined --models=bi_dim
 weakest_refined --models=bi_abs --shard_size=20
 autoattack --models="$FAST" --num_examples="${EXAMPLES:-100}"
+autoattack --models=abs,bi_abs --shard_size=20 --num_examples="${EXAMPLES:-20}"
 autoattack --models="$FAST" --num_examples="${EXAMPLES:-100}" --suite=extra \
-  --only=l1_fab_t,l2_apgd_dlr,linf_apgd_dlr --results=results/extra
+  --only=l1_apgd_dlr,l2_apgd_dlr,linf_apgd_dlr --results=results/extra
 .venv/bin/python -m dim_tf.report --latents=dim --output=docs/latents.png
 .venv/bin/python -m dim_tf.report --results=results/paper \
   --benchmark=results/benchmark \
