@@ -332,6 +332,23 @@ def test_the_spread_leaves_out_what_there_is_not():
     np.testing.assert_allclose(spread(tf.constant([[2.0] * 4])), [1.0])
 
 
+def test_other_runs_find_what_one_does_not():
+    generator = np.random.default_rng(0)
+    images = generator.uniform(0, 1, (40, *SHAPE)).astype(np.float32)
+    labels = np.argmax(rugged(images), 1)
+    attack, epsilon = AutoPGDAttack(norm="l1", steps=1), 0.3
+    call = (foolbox_model(rugged), images, labels)
+    *_, once = attack(*call, epsilons=epsilon)
+    _, adversarials, often = attack.repeat(5)(*call, epsilons=epsilon)
+    once, often = once.numpy(), often.numpy()
+    assert often[once].all()
+    assert once.sum() < often.sum() < 40
+    np.testing.assert_array_equal(
+        np.argmax(rugged(adversarials), 1) != labels, often
+    )
+    check_budget(adversarials.numpy(), images, "l1", epsilon)
+
+
 @KINDS
 @BALLS
 def test_neighbors_change_nothing(kind, norm):

@@ -110,14 +110,18 @@ class Brightening(Pursuit):
         raise AssertionError("nobody is active")
 
 
-@pytest.mark.parametrize("norm", ["l2", "linf"])
-def test_what_is_found_at_the_threshold_is_moved_toward_the_image(norm):
+@pytest.mark.parametrize(
+    ("norm", "repeats"), [("l2", 1), ("linf", 1), ("linf", 3)]
+)
+def test_what_is_found_at_the_threshold_is_moved_toward_the_image(
+    norm, repeats
+):
     unit = {"l2": 28.0, "linf": 1.0}[norm]
     brightness = np.array([0.25, 0.35, 0.1])
     needed = (300 / 784 - brightness) * unit
     threshold = 0.2 * unit
     epsilons, trial = asked(
-        Brightening(norm=norm), brightness, grid=(threshold,)
+        Brightening(norm=norm), brightness, grid=(threshold,), repeats=repeats
     )
     np.testing.assert_array_equal(epsilons, [threshold, threshold, np.nan])
     assert np.isinf(trial.distances[2])

@@ -87,7 +87,7 @@ def test_runnable_sets_how_to_run_and_nothing_else():
     assert suite.PAPER["l2_pgd"].runnable() == suite.PAPER["l2_pgd"].attack
 
 
-def test_repeats_are_of_attacks_without_epsilons():
+def test_repeats_are_of_attacks_without_a_grid():
     row = suite.PAPER["linf_pgd"]
-    with pytest.raises(ValueError, match="got 5 for linf_pgd, which does"):
+    with pytest.raises(ValueError, match="got 5 for linf_pgd, which takes"):
         dataclasses.replace(row, repeats=5)

@@ -34,8 +34,7 @@ class AttackSpec:
         name: of its row in records and tables.
         access: what it asks of the model: `GRADIENTS` and so on.
         attack: the attack, hyper-parameters and all.
-        repeats: runs of which the best counts, of an attack that takes no
-            epsilon.
+        repeats: runs of which the best counts, of an attack without a grid.
         grid: epsilons for an attack that takes some; empty: those of its norm,
             or of what is too long for many, the threshold, see `including`.
     """
@@ -52,11 +51,11 @@ class AttackSpec:
                 f"{self.name} is too long for more than one epsilon, got "
                 f"{', '.join(map(str, self.grid))}"
             )
-        if self.repeats > 1 and isinstance(self.attack, FixedEpsilon):
+        if self.repeats > 1 and self.has_grid:
             raise ValueError(
-                "repeats are for attacks that take no epsilon, got "
-                f"{self.repeats} for {self.name}, which does; make a row for "
-                "each run"
+                "repeats are for attacks that take one epsilon or none, got "
+                f"{self.repeats} for {self.name}, which takes several; make a "
+                "row for each run"
             )
 
     @property
