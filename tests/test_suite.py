@@ -89,5 +89,5 @@ def test_runnable_sets_how_to_run_and_nothing_else():
 
 def test_repeats_are_of_attacks_without_a_grid():
     row = suite.PAPER["linf_pgd"]
-    with pytest.raises(ValueError, match="got 5 for linf_pgd, which takes"):
+    with pytest.raises(ValueError, match="5 for linf_pgd, which takes others"):
         dataclasses.replace(row, repeats=5)

@@ -29,9 +29,10 @@ _RADII = (3.0, 2.0, 1.0)
 _STAGE = 0.3
 # Share of a stage's steps between two checks.
 _CHECK = 0.04
-# As many times more pixels differ in the best point than move in a step.
+# So many times more pixels differ in the best point than move in a step.
 _FEWER = 1.5
-# Where fewer than so many of them are left, steps are as long as at first.
+# Where a smaller share of the pixels that differed at the last check still do,
+# steps are as long as at first.
 _THIN = 0.95
 # Elsewhere they are so many times shorter, and in all at most so many times.
 _SHORTER, _SHORTEST = 1.5, 10.0
@@ -174,8 +175,8 @@ class Thinning(Climb):
     tenth. The first stages are within balls of three and two epsilons, and each
     goes on from the best point of the one before.
 
-    Of four steps and fewer than three, the authors' program leaves less to the
-    last ball.
+    Of four steps, or of fewer than three, the authors' program leaves fewer to
+    the last ball.
 
     Source: Croce and Hein, "Mind the box: l1-APGD for sparse adversarial
     attacks on image classifiers" (2021).

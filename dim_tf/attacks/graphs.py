@@ -1,5 +1,7 @@
 """Compiles an attack for a model and drives its rows until all are done.
 
+And what such a graph is made of: steps, choices between rows, halving.
+
 A row is a sample with its class, its seed and what else belongs to it, as a
 dict of tensors `(rows, ...)`. Rows never look at each other, so that finished
 ones can leave and any number can travel together.

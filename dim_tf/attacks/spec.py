@@ -53,9 +53,9 @@ class AttackSpec:
             )
         if self.repeats > 1 and self.has_grid:
             raise ValueError(
-                "repeats are for attacks that take one epsilon or none, got "
-                f"{self.repeats} for {self.name}, which takes several; make a "
-                "row for each run"
+                "repeats are for attacks that take the threshold alone or no "
+                f"epsilon, got {self.repeats} for {self.name}, which takes "
+                "others; make a row for each run"
             )
 
     @property
@@ -69,7 +69,7 @@ class AttackSpec:
 
     @property
     def has_grid(self) -> bool:
-        """Whether it is called with several epsilons."""
+        """Whether it is asked for the least of several epsilons."""
         return isinstance(self.attack, FixedEpsilon) and not self.at_threshold
 
     @property

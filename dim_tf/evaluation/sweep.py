@@ -125,7 +125,7 @@ def records(
 
 
 def _blank(cell, examples, clean) -> dict[str, Any]:
-    """Columns of samples that nothing was done to yet, but for distances.
+    """All columns but distances, of samples that nothing was done to yet.
 
     Args:
         cell: the attack.
