@@ -10,9 +10,14 @@ import tensorflow as tf
 ROWS = 128
 
 
-def together(problem):
-    """How many candidates of each row to try in one call, int32 scalar."""
-    return tf.maximum(1, ROWS // problem.batch)
+def together(problem, most: int = ROWS):
+    """How many candidates of each row to try in one call, int32 scalar.
+
+    Args:
+        problem: what is attacked.
+        most: images that the call may see, if these are fewer than `ROWS`.
+    """
+    return tf.maximum(1, min(ROWS, most) // problem.batch)
 
 
 def first_adversarial(problem, candidates):

@@ -96,8 +96,8 @@ class SquareAttack(Pursuit):
         result, loss = state["result"], state["loss"]
         kind = _KINDS[self.norm](problem, state["epsilon"], self.area)
         # Squares of large images fill the memory.
-        rows = min(speculation.ROWS, adaptor.GRID_VALUES // problem.pixels)
-        together = tf.maximum(1, rows // problem.batch)
+        most = adaptor.GRID_VALUES // problem.pixels
+        together = speculation.together(problem, most)
         queries = state["query"][:, None] + tf.range(together)
         level = tf.gather(
             levels(self.queries), tf.minimum(queries, self.queries - 1)
