@@ -223,7 +223,7 @@ def test_steps_are_counted_over_several_rounds(monkeypatch):
     whole = final_state(
         L2BrendelBethgeAttack(steps=30), starting_points=NET.others
     )
-    monkeypatch.setattr(brendel_bethge, "_STEPS_PER_ADVANCE", 7)
+    monkeypatch.setattr(brendel_bethge.BrendelBethge, "steps_together", 7)
     # Another attack to the caches, and the same steps.
     parts = final_state(
         L2BrendelBethgeAttack(steps=30, lr=1e-3 + 1e-12),

@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import foolbox
 import keras
 import numpy as np
@@ -97,6 +99,8 @@ def test_another_image_is_a_start_where_nothing_else_is():
 class Brightening(Pursuit):
     """All of epsilon at once."""
 
+    changing: ClassVar[tuple[str, ...]] = ("active", "result")
+    steps_together: ClassVar[int] = 1
     norm: str = "l2"
 
     def start(self, problem, rows):
@@ -106,7 +110,7 @@ class Brightening(Pursuit):
             "result": problem.images + rows["epsilon"] / unit,
         }
 
-    def advance(self, problem, state):
+    def step(self, problem, state):
         raise AssertionError("nobody is active")
 
 
@@ -135,6 +139,7 @@ def test_what_is_found_at_the_threshold_is_moved_toward_the_image(
 class Creeping(Brightening):
     """All of epsilon, a little at a time."""
 
+    changing: ClassVar[tuple[str, ...]] = ("active", "result", "step")
     steps: int = 400
 
     def start(self, problem, rows):
@@ -147,7 +152,7 @@ class Creeping(Brightening):
             "stride": (far - problem.images) / self.steps,
         }
 
-    def advance(self, problem, state):
+    def step(self, problem, state):
         moved = state["result"] + state["stride"]
         active = state["active"]
         found = problem.is_adversarial(problem.scores(moved))

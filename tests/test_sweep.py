@@ -14,8 +14,8 @@ import tensorflow as tf
 from dim_tf import attacks
 from dim_tf import data
 from dim_tf import metrics
-from dim_tf.attacks.adaptor import Minimization
 from dim_tf.attacks.adaptor import frozen
+from dim_tf.attacks.minimization import Minimization
 from dim_tf.attacks.spec import AttackSpec
 from dim_tf.evaluation import gradients
 from dim_tf.evaluation import planning

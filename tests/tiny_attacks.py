@@ -10,8 +10,8 @@ from tiny_nets import foolbox_model
 
 from dim_tf.attacks import splitmix
 from dim_tf.attacks.adaptor import FixedEpsilon
-from dim_tf.attacks.adaptor import Minimization
 from dim_tf.attacks.adaptor import frozen
+from dim_tf.attacks.minimization import Minimization
 
 COUNT = 6
 

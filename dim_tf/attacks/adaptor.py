@@ -1,7 +1,7 @@
 """Everything that makes an attack of ours an attack of foolbox.
 
 An attack is a frozen dataclass of hyper-parameters with pure functions on a
-`Problem`. The two bases here give it foolbox's call:
+`Problem`. A base, here or in `minimization`, gives it foolbox's call:
 
     attack(fmodel, images, labels_or_criterion, epsilons=...)
         -> raw adversarials, clipped adversarials, success
@@ -264,39 +264,3 @@ class FixedEpsilon(Native, foolbox.attacks.base.FixedEpsilonAttack):  # type: ig
     def run(self, model, inputs, criterion, *, epsilon, **kwargs):
         checked = self.check(model, inputs, criterion, **kwargs)
         return calling.restored(inputs, calling.call(self, checked, epsilon)[0])
-
-
-@frozen
-class Minimization(Native, foolbox.attacks.base.MinimizationAttack):  # type: ignore[misc]
-    """An attack that looks for the closest adversarial.
-
-    Its state is a dict of tensors `(batch, ...)` with at least `active` (bool)
-    and `result` (images). A perturbation that exceeds an epsilon is clipped to
-    it and judged again, except in L0, where it counts as a failure.
-    """
-
-    @abc.abstractmethod
-    def start(self, problem: Problem, rows: Rows) -> Rows:
-        """The state before the first step."""
-
-    def advance(self, problem: Problem, state: Rows) -> Rows:
-        """The state after some more steps of the active samples."""
-        raise NotImplementedError("every sample is done at the start")
-
-    def steps_by_name(self):
-        return {"start": self.start, "advance": self.advance}
-
-    def solve(self, samples, epsilons):
-        state = graphs.run_until_done(self.compiled(samples), samples.rows)
-        # By a rounding, an answer may have left the bounds.
-        result = tf.clip_by_value(state["result"], *samples.model.bounds)
-        clipped, success = judging.judge_samples(
-            samples, self.norm, result, epsilons, self.jit_compile
-        )
-        raw = np.broadcast_to(result, (len(epsilons), *result.shape))
-        return raw, clipped, success
-
-    def run(self, model, inputs, criterion, *, early_stop=None, **kwargs):
-        del early_stop  # foolbox's own attacks do not look at it either
-        checked = self.check(model, inputs, criterion, **kwargs)
-        return calling.restored(inputs, calling.call(self, checked, None)[0])

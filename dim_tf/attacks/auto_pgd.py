@@ -19,13 +19,10 @@ from dim_tf.attacks.adaptor import frozen
 from dim_tf.attacks.climbs import CLIMBS
 from dim_tf.attacks.climbs import Climb
 from dim_tf.attacks.graphs import choose
-from dim_tf.attacks.graphs import several_steps
 from dim_tf.attacks.problem import LOSSES
 from dim_tf.attacks.problem import decided
 from dim_tf.attacks.pursuit import Pursuit
 
-# Steps between two looks at who is done.
-_STEPS_TOGETHER = 10
 # Of the state, what begins anew with every stage, beside the climb's memory.
 _STAGE = ("step", "point", "best", "best_gradient", "best_loss")
 
@@ -49,6 +46,7 @@ class AutoPGD(Pursuit):
         rho: share of the steps that must raise the loss; not in L1.
     """
 
+    steps_together: ClassVar[int] = 10
     norm: str = "linf"
     steps: int = 100
     rho: float = 0.75
@@ -61,6 +59,11 @@ class AutoPGD(Pursuit):
     @property
     def climb(self) -> Climb:
         return CLIMBS[self.norm](self.norm, self.steps, self.rho)
+
+    @property
+    def changing(self):
+        memory = (*_STAGE, *self.climb.memory)
+        return ("active", "result", "turn", "stage", *memory)
 
     @abc.abstractmethod
     def turns(self, state) -> int:
@@ -81,11 +84,6 @@ class AutoPGD(Pursuit):
             **self._begin(problem, self.climb, {**rows, **begun}),
         }
 
-    def advance(self, problem, state):
-        memory = (*_STAGE, *self.climb.memory)
-        names = ("active", "result", "turn", "stage", *memory)
-        return several_steps(self._step, problem, state, names, _STEPS_TOGETHER)
-
     def _begin(self, problem, climb, state):
         """Of the state, what begins a stage: of a run, or after another one."""
         radius = _radius(climb, state)
@@ -104,7 +102,7 @@ class AutoPGD(Pursuit):
             **climb.begin(problem, point, radius),
         }
 
-    def _step(self, problem, state):
+    def step(self, problem, state):
         """Looks at the points, and moves on or begins the next stage."""
         climb = self.climb
         loss_of = self.loss_of(problem, state)

@@ -34,10 +34,6 @@ class LinearSearchBlendedUniformNoiseAttack(LinearSearch):
         super().__post_init__()
         checks.at_least("directions", self.directions, 1)
 
-    @property
-    def length(self):
-        return self.steps + 1
-
     def start(self, problem, rows):
         state = super().start(problem, rows)
         drawing = tf.ones((problem.batch,), tf.bool)
@@ -48,10 +44,7 @@ class LinearSearchBlendedUniformNoiseAttack(LinearSearch):
         end = state["noise"][:, None]
         return (1.0 - shares) * problem.images[:, None] + shares * end
 
-    def otherwise(self, problem):
-        return problem.images
-
-    def try_some(self, problem, state):
+    def step(self, problem, state):
         drawing, noise = state["drawing"], state["noise"]
         together = speculation.together(problem)
         numbers = state["position"][:, None] + tf.range(together)

@@ -71,10 +71,6 @@ class GaussianBlurAttack(LinearSearch):
             )
         return super().start(problem, rows)
 
-    @property
-    def length(self):
-        return self.steps + 1
-
     def path(self, problem, state, positions):
         del state
         channels_first = self.channel_axis in (1, -3)
@@ -102,6 +98,3 @@ class GaussianBlurAttack(LinearSearch):
         count = tf.shape(positions)[1]
         shape = (-1, count, channels * height * width)
         return problem.clip(tf.reshape(blurred, shape))
-
-    def otherwise(self, problem):
-        return problem.images

@@ -6,10 +6,9 @@ import tensorflow as tf
 
 from dim_tf.attacks import checks
 from dim_tf.attacks import splitmix
-from dim_tf.attacks.adaptor import Minimization
 from dim_tf.attacks.adaptor import frozen
 from dim_tf.attacks.graphs import choose
-from dim_tf.attacks.graphs import several_steps
+from dim_tf.attacks.minimization import Minimization
 from dim_tf.attacks.norms import FLOOR
 from dim_tf.attacks.norms import l2_size
 from dim_tf.attacks.starting_points import find_starting_points
@@ -19,8 +18,6 @@ _SPHERICAL_VERDICTS = 100
 _VERDICTS = 30
 _NO_VERDICT = -1
 _ADAPTED = ("spherical_step", "source_step", "spherical_verdicts", "verdicts")
-# Steps between two looks at who is done.
-_STEPS_PER_ADVANCE = 500
 
 
 @frozen
@@ -44,6 +41,11 @@ class BoundaryAttack(Minimization):
         update_stats_every_k: steps between two entries of the success rates.
     """
 
+    changing: ClassVar[tuple[str, ...]] = (
+        *("active", "result", "step"),
+        *_ADAPTED,
+    )
+    steps_together: ClassVar[int] = 500
     norm: ClassVar[str] = "l2"
     supports_starting_points: ClassVar[bool] = True
     steps: int = 25000
@@ -59,14 +61,11 @@ class BoundaryAttack(Minimization):
         checks.at_least("step_adaptation", self.step_adaptation, 1)
 
     def start(self, problem, rows):
-        started = find_starting_points(problem, rows)
-        points = started["starting_points"]
+        points, elsewhere = find_starting_points(problem, rows)
         ones = tf.ones((problem.batch, 1))
         verdicts = tf.cast(_NO_VERDICT * ones, tf.int8)
         return {
-            # An image that is adversarial by itself is its starting point.
-            "active": started["found"]
-            & tf.reduce_any(points != problem.images, 1),
+            "active": elsewhere,
             "result": points,
             "step": tf.zeros((problem.batch,), tf.int32),
             "spherical_step": self.spherical_step * ones,
@@ -75,13 +74,7 @@ class BoundaryAttack(Minimization):
             "verdicts": tf.repeat(verdicts, _VERDICTS, 1),
         }
 
-    def advance(self, problem, state):
-        names = ("active", "result", "step", *_ADAPTED)
-        return several_steps(
-            self._step, problem, state, names, _STEPS_PER_ADVANCE
-        )
-
-    def _step(self, problem, walk):
+    def step(self, problem, walk):
         active, result = walk["active"], walk["result"]
         step = walk["step"] + tf.cast(active, tf.int32)
         on_sphere, candidates = self._propose(problem, walk)

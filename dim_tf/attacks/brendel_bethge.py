@@ -12,18 +12,13 @@ import tensorflow as tf
 
 from dim_tf.attacks import checks
 from dim_tf.attacks import trust_region
-from dim_tf.attacks.adaptor import Minimization
 from dim_tf.attacks.adaptor import frozen
 from dim_tf.attacks.graphs import choose
 from dim_tf.attacks.graphs import least_enough
-from dim_tf.attacks.graphs import several_steps
+from dim_tf.attacks.minimization import Minimization
 from dim_tf.attacks.norms import NORMS
 from dim_tf.attacks.problem import decided
 from dim_tf.attacks.starting_points import find_starting_points
-
-_STATE = ("active", "result", "current", "normal", "step")
-# Steps between two looks at who is done.
-_STEPS_PER_ADVANCE = 100
 
 
 @frozen
@@ -55,6 +50,10 @@ class BrendelBethge(Minimization):
     """
 
     supports_starting_points: ClassVar[bool] = True
+    changing: ClassVar[tuple[str, ...]] = (
+        *("active", "result", "current", "normal", "step"),
+    )
+    steps_together: ClassVar[int] = 100
     overshoot: float = 1.1
     steps: int = 1000
     lr: float = 1e-3
@@ -72,20 +71,14 @@ class BrendelBethge(Minimization):
         checks.one_of("toward_plane", self.toward_plane, ("correct", "foolbox"))
 
     def start(self, problem, rows):
-        points = find_starting_points(problem, rows)["starting_points"]
+        points, elsewhere = find_starting_points(problem, rows)
         return {
-            # Images that are adversarial already start from themselves.
-            "active": tf.reduce_any(points != problem.images, 1),
+            "active": elsewhere,
             "result": points,
             "current": self._onto_boundary(problem, points),
             "normal": tf.zeros_like(points),
             "step": tf.zeros([problem.batch], tf.int32),
         }
-
-    def advance(self, problem, state):
-        return several_steps(
-            self._walk, problem, state, _STATE, _STEPS_PER_ADVANCE
-        )
 
     def _onto_boundary(self, problem, points):
         """The adversarial image next to the boundary on a path of the norm."""
@@ -102,7 +95,7 @@ class BrendelBethge(Minimization):
         whole = tf.ones([problem.batch, 1])
         return at(least_enough(adversarial, whole, self.binary_search_steps))
 
-    def _walk(self, problem, state):
+    def step(self, problem, state):
         """One step of every row that is active."""
         current, result = state["current"], state["result"]
         scores, gradients = problem.gradient(problem.margin, current)

@@ -12,9 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 from dim_tf.attacks import checks
-from dim_tf.attacks.adaptor import Minimization
 from dim_tf.attacks.adaptor import frozen
 from dim_tf.attacks.graphs import choose
+from dim_tf.attacks.minimization import Minimization
 
 # A descent is worth going on with while its loss falls below this share.
 _PROGRESS = 0.9999

@@ -83,6 +83,10 @@ class LinearSearchContrastReductionAttack(LinearSearch):
 
     target: float = 0.5
 
+    @property
+    def length(self):
+        return self.steps
+
     def path(self, problem, state, positions):
         del state
         shares = tf.cast(positions, tf.float32)[..., None] / self.steps

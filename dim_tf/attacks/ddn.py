@@ -7,9 +7,9 @@ import tensorflow as tf
 
 from dim_tf.attacks import checks
 from dim_tf.attacks import splitmix
-from dim_tf.attacks.adaptor import Minimization
 from dim_tf.attacks.adaptor import frozen
 from dim_tf.attacks.graphs import done
+from dim_tf.attacks.minimization import Minimization
 from dim_tf.attacks.norms import FLOOR
 from dim_tf.attacks.norms import NORMS
 from dim_tf.attacks.norms import l2_size

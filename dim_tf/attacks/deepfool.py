@@ -38,7 +38,7 @@ class DeepFool(Walk):
         loss: `"logits"`, or `"crossentropy"`, which differs by rounding only.
     """
 
-    memory: ClassVar[tuple[str, ...]] = ("perturbation",)
+    changing: ClassVar[tuple[str, ...]] = (*Walk.changing, "perturbation")
     steps_together: ClassVar[int] = 2
     steps: int = 50
     candidates: int | None = 10
@@ -61,7 +61,7 @@ class DeepFool(Walk):
             "perturbation": tf.zeros_like(problem.images),
         }
 
-    def step(self, problem, state):
+    def move(self, problem, state):
         flat = state["result"]
         scores, leads, gradients = self._slopes(problem, flat, state["order"])
         distances = tf.abs(leads[..., None]) / (

@@ -11,15 +11,12 @@ import tensorflow as tf
 
 from dim_tf.attacks import checks
 from dim_tf.attacks import rivals
-from dim_tf.attacks.adaptor import Minimization
 from dim_tf.attacks.adaptor import frozen
-from dim_tf.attacks.graphs import several_steps
+from dim_tf.attacks.minimization import Minimization
 from dim_tf.attacks.norms import FLOOR
 from dim_tf.attacks.norms import NORMS
 from dim_tf.attacks.norms import linf_size
 
-# Steps between two looks at who is done.
-_STEPS_TOGETHER = 10
 # Twice as many as Newton's method was seen to need, of gradients over eight
 # decades; and how near it has to come.
 _NEWTON_STEPS = 20
@@ -54,6 +51,10 @@ class FABAttack(Minimization):
     """
 
     supports_targets: ClassVar[bool] = False
+    changing: ClassVar[tuple[str, ...]] = (
+        *("active", "result", "distance", "point", "step", "turn"),
+    )
+    steps_together: ClassVar[int] = 10
     norm: str = "linf"
     steps: int = 100
     targets: int = 9
@@ -84,13 +85,7 @@ class FABAttack(Minimization):
             "rivals": rivals.most_likely(problem, scores, self.targets),
         }
 
-    def advance(self, problem, state):
-        changing = ("active", "result", "distance", "point", "step", "turn")
-        return several_steps(
-            self._step, problem, state, changing, _STEPS_TOGETHER
-        )
-
-    def _step(self, problem, state):
+    def step(self, problem, state):
         images, size = problem.images, NORMS[self.norm].size
         point = self._onto_plane(problem, state)
         adversarial = problem.is_adversarial(problem.scores(point))

@@ -13,23 +13,11 @@ import tensorflow as tf
 from dim_tf.attacks import checks
 from dim_tf.attacks import l1_ball
 from dim_tf.attacks import norms
-from dim_tf.attacks.adaptor import Minimization
 from dim_tf.attacks.adaptor import frozen
-from dim_tf.attacks.graphs import several_steps
+from dim_tf.attacks.minimization import Minimization
 from dim_tf.attacks.norms import NORMS
 
-_NAMES = (
-    "active",
-    "result",
-    "distance",
-    "found",
-    "perturbation",
-    "epsilon",
-    "step",
-)
 _LEAST_GAMMA = 0.001
-# Steps between two looks at who is done.
-_STEPS_PER_ADVANCE = 100
 
 
 def _project_onto_l0_ball(perturbations, epsilon):
@@ -75,6 +63,11 @@ class FastMinimumNorm(Minimization):
             boundary that they never cross.
     """
 
+    changing: ClassVar[tuple[str, ...]] = (
+        *("active", "result", "distance", "found"),
+        *("perturbation", "epsilon", "step"),
+    )
+    steps_together: ClassVar[int] = 100
     steps: int = 100
     max_stepsize: float = 1.0
     min_stepsize: float | None = None
@@ -98,17 +91,13 @@ class FastMinimumNorm(Minimization):
             "step": tf.zeros((problem.batch,), tf.int32),
         }
 
-    def advance(self, problem, state):
-        together = min(self.steps, _STEPS_PER_ADVANCE)
-        return several_steps(self._step, problem, state, _NAMES, together)
-
     def _farthest(self, problem):
         """Size of the largest perturbation within the bounds."""
         lower, upper = problem.bounds
         room = tf.maximum(problem.images - lower, upper - problem.images)
         return NORMS[self.norm].size(room)
 
-    def _step(self, problem, search):
+    def step(self, problem, search):
         perturbation, distance = search["perturbation"], search["distance"]
         flat = problem.clip(problem.images + perturbation)
         scores, gradients = problem.gradient(problem.margin, flat)

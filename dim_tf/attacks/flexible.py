@@ -12,15 +12,12 @@ import tensorflow as tf
 
 from dim_tf.attacks import checks
 from dim_tf.attacks import speculation
-from dim_tf.attacks.adaptor import Minimization
 from dim_tf.attacks.adaptor import frozen
 from dim_tf.attacks.graphs import done
-from dim_tf.attacks.graphs import several_steps
+from dim_tf.attacks.minimization import Minimization
 from dim_tf.attacks.norms import NORMS
 
 _NORM_OF = {norm.distance.p: name for name, norm in NORMS.items()}
-# Model calls between two looks at who is done.
-_CALLS_TOGETHER = 8
 
 
 @frozen
@@ -60,8 +57,8 @@ class LinearSearch(Flexible):
         steps: steps on the path.
     """
 
-    # Names of what `try_some` changes.
     changing: ClassVar[tuple[str, ...]] = ("active", "result", "position")
+    steps_together: ClassVar[int] = 8
     steps: int = 1000
 
     def __post_init__(self):
@@ -70,15 +67,15 @@ class LinearSearch(Flexible):
     @property
     def length(self) -> int:
         """Candidates on the path."""
-        return self.steps
+        return self.steps + 1
 
     @abc.abstractmethod
     def path(self, problem, state, positions):
         """Candidates `(batch, k, pixels)` at int32 positions `(batch, k)`."""
 
-    @abc.abstractmethod
     def otherwise(self, problem):
         """The answer where no candidate is adversarial."""
+        return problem.images
 
     def start(self, problem, rows):
         del rows
@@ -88,12 +85,7 @@ class LinearSearch(Flexible):
             "active": tf.ones((problem.batch,), tf.bool),
         }
 
-    def advance(self, problem, state):
-        return several_steps(
-            self.try_some, problem, state, self.changing, _CALLS_TOGETHER
-        )
-
-    def try_some(self, problem, state):
+    def step(self, problem, state):
         """The next candidates of each row, in one call of the model."""
         together = speculation.together(problem)
         positions = state["position"][:, None] + tf.range(together)

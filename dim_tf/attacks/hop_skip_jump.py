@@ -8,9 +8,9 @@ import tensorflow as tf
 from dim_tf.attacks import checks
 from dim_tf.attacks import speculation
 from dim_tf.attacks import splitmix
-from dim_tf.attacks.adaptor import Minimization
 from dim_tf.attacks.adaptor import frozen
 from dim_tf.attacks.graphs import least_enough
+from dim_tf.attacks.minimization import Minimization
 from dim_tf.attacks.norms import FLOOR
 from dim_tf.attacks.norms import NORMS
 from dim_tf.attacks.norms import l2_size
@@ -69,15 +69,12 @@ class HopSkipJumpAttack(Minimization):
         return self.constraint
 
     def start(self, problem, rows):
-        started = find_starting_points(problem, rows)
-        points = started["starting_points"]
-        # An image that is adversarial by itself is its starting point.
-        active = started["found"] & tf.reduce_any(points != problem.images, 1)
+        points, elsewhere = find_starting_points(problem, rows)
         points = tf.where(
-            active[:, None], self._to_boundary(problem, points), points
+            elsewhere[:, None], self._to_boundary(problem, points), points
         )
         return {
-            "active": active,
+            "active": elsewhere,
             "result": points,
             "point": points,
             "step": tf.zeros((problem.batch,), tf.int32),

@@ -34,7 +34,7 @@ class NewtonFoolAttack(Walk):
     stepsize: float = 0.01
     squared_norms: bool = False
 
-    def step(self, problem, state):
+    def move(self, problem, state):
         flat = state["result"]
         scores, gradients = problem.gradient(
             lambda scores: self._probability(problem, scores), flat

@@ -9,14 +9,10 @@ import tensorflow as tf
 from dim_tf.attacks import graphs
 from dim_tf.attacks import speculation
 from dim_tf.attacks import splitmix
-from dim_tf.attacks.adaptor import Minimization
 from dim_tf.attacks.adaptor import frozen
-from dim_tf.attacks.graphs import several_steps
+from dim_tf.attacks.minimization import Minimization
 from dim_tf.attacks.salt_and_pepper import SparseSaltAndPepper
 from dim_tf.attacks.starting_points import find_starting_points
-
-# Model calls between two looks at who is done.
-_CALLS_PER_ADVANCE = 50
 
 
 @frozen
@@ -35,6 +31,8 @@ class PointwiseAttack(Minimization):
     left, which cannot lower their number, is left out.
     """
 
+    changing: ClassVar[tuple[str, ...]] = ("active", "result", "tried", "order")
+    steps_together: ClassVar[int] = 50
     norm: ClassVar[str] = "l0"
     supports_starting_points: ClassVar[bool] = True
 
@@ -51,23 +49,15 @@ class PointwiseAttack(Minimization):
         return super().solve(dataclasses.replace(samples, rows=rows), epsilons)
 
     def start(self, problem, rows):
-        started = find_starting_points(problem, rows)
-        result = started["starting_points"]
+        points, elsewhere = find_starting_points(problem, rows)
         return {
-            "active": started["found"]
-            & tf.reduce_any(result != problem.images, 1),
-            "result": result,
-            "tried": tf.zeros_like(result, tf.bool),
+            "active": elsewhere,
+            "result": points,
+            "tried": tf.zeros_like(points, tf.bool),
             "order": tf.zeros((problem.batch,), tf.int32),
         }
 
-    def advance(self, problem, state):
-        names = ("active", "result", "tried", "order")
-        return several_steps(
-            self._try_pixels, problem, state, names, _CALLS_PER_ADVANCE
-        )
-
-    def _try_pixels(self, problem, search):
+    def step(self, problem, search):
         """The next pixels of each row's order, in one call of the model."""
         result, order = search["result"], search["order"]
         images = problem.images

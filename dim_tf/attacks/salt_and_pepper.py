@@ -10,24 +10,9 @@ import tensorflow as tf
 from dim_tf.attacks import checks
 from dim_tf.attacks import speculation
 from dim_tf.attacks import splitmix
-from dim_tf.attacks.adaptor import Minimization
 from dim_tf.attacks.adaptor import frozen
-from dim_tf.attacks.graphs import several_steps
+from dim_tf.attacks.minimization import Minimization
 from dim_tf.attacks.norms import NORMS
-
-_NAMES = (
-    "active",
-    "result",
-    "distance",
-    "low",
-    "high",
-    "rung",
-    "rungs",
-    "tries",
-    "ladders",
-)
-# Model calls between two looks at who is done.
-_CALLS_PER_ADVANCE = 50
 
 
 @frozen
@@ -43,6 +28,11 @@ class SaltAndPepper(Minimization):
         channel_axis: counted with the batch's; None: the last of three.
     """
 
+    changing: ClassVar[tuple[str, ...]] = (
+        *("active", "result", "distance", "low", "high"),
+        *("rung", "rungs", "tries", "ladders"),
+    )
+    steps_together: ClassVar[int] = 50
     across_channels: bool = True
     channel_axis: int | None = None
 
@@ -79,12 +69,7 @@ class SaltAndPepper(Minimization):
             "ladders": none,
         }
 
-    def advance(self, problem, state):
-        return several_steps(
-            self._climb, problem, state, _NAMES, _CALLS_PER_ADVANCE
-        )
-
-    def _climb(self, problem, search):
+    def step(self, problem, search):
         """As many tries as go into one call of the model."""
         together = speculation.together(problem)
         tries = search["tries"][:, None] + tf.range(together)

@@ -7,6 +7,7 @@ classifiers" (2021).
 """
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -15,7 +16,6 @@ from dim_tf.attacks import adaptor
 from dim_tf.attacks import checks
 from dim_tf.attacks import speculation
 from dim_tf.attacks.adaptor import frozen
-from dim_tf.attacks.graphs import several_steps
 from dim_tf.attacks.hills import L1Hills
 from dim_tf.attacks.hills import L2Hills
 from dim_tf.attacks.problem import decided
@@ -29,9 +29,6 @@ _KINDS: dict[str, Callable[..., Squares]] = {
     "l2": L2Hills,
     "linf": LinfSquares,
 }
-_CHANGING = ("active", "result", "loss", "query")
-# Model calls between two looks at who is done.
-_CALLS_TOGETHER = 20
 
 
 @frozen
@@ -56,6 +53,8 @@ class SquareAttack(Pursuit):
         area: share of the image that the first squares have.
     """
 
+    changing: ClassVar[tuple[str, ...]] = ("active", "result", "loss", "query")
+    steps_together: ClassVar[int] = 20
     norm: str = "linf"
     queries: int = 5000
     area: float = 0.8
@@ -86,12 +85,7 @@ class SquareAttack(Pursuit):
             "query": tf.zeros((problem.batch,), tf.int32),
         }
 
-    def advance(self, problem, state):
-        return several_steps(
-            self._propose, problem, state, _CHANGING, _CALLS_TOGETHER
-        )
-
-    def _propose(self, problem, state):
+    def step(self, problem, state):
         """As many proposals as go into one call of the model."""
         result, loss = state["result"], state["loss"]
         kind = _KINDS[self.norm](problem, state["epsilon"], self.area)

@@ -6,10 +6,9 @@ from typing import ClassVar
 import tensorflow as tf
 
 from dim_tf.attacks import checks
-from dim_tf.attacks.adaptor import Minimization
 from dim_tf.attacks.adaptor import frozen
 from dim_tf.attacks.graphs import choose
-from dim_tf.attacks.graphs import several_steps
+from dim_tf.attacks.minimization import Minimization
 
 
 @frozen
@@ -20,21 +19,18 @@ class Walk(Minimization):
         steps: most steps of an image; it fails if they are not enough.
     """
 
-    # Names of what `step` changes besides the image, `(batch, pixels)` each.
-    memory: ClassVar[tuple[str, ...]] = ()
-    # Steps between two looks at who is done.
-    steps_together: ClassVar[int]
+    changing: ClassVar[tuple[str, ...]] = ("active", "result", "step")
     steps: int
 
     def __post_init__(self):
         checks.at_least("steps", self.steps, 1)
 
     @abc.abstractmethod
-    def step(self, problem, state):
+    def move(self, problem, state):
         """One step from the images `state["result"]`.
 
         Returns:
-            their scores, and a dict of `result` and the memory after the step.
+            their scores, and a dict of `result`, and of what else it changes.
         """
 
     def start(self, problem, rows):
@@ -45,14 +41,8 @@ class Walk(Minimization):
             "step": tf.zeros_like(problem.classes, tf.int32),
         }
 
-    def advance(self, problem, state):
-        names = ("active", "result", "step", *self.memory)
-        return several_steps(
-            self._step, problem, state, names, self.steps_together
-        )
-
-    def _step(self, problem, state):
-        scores, moved = self.step(problem, state)
+    def step(self, problem, state):
+        scores, moved = self.move(problem, state)
         moves = state["active"] & ~problem.is_adversarial(scores)
         exhausted = state["step"] >= self.steps
         moved["result"] = tf.where(
