@@ -54,6 +54,27 @@ def settings_of(cls: Any) -> list[dataclasses.Field]:
     return [field for field in dataclasses.fields(cls) if field.metadata]
 
 
+def from_values(cls: Any, values: Mapping[str, Any], source: Any) -> Any:
+    """Settings as a file has them.
+
+    Args:
+        cls: a settings dataclass.
+        values: of its settings, by name.
+        source: where they come from, for the error's text.
+
+    Raises:
+        ValueError: a setting is unknown, or has another value than it may.
+    """
+    unknown = values.keys() - {field.name for field in dataclasses.fields(cls)}
+    if unknown:
+        raise ValueError(
+            f"{source} has settings that this version does not know: "
+            f"{', '.join(sorted(unknown))}; use it with the version that made "
+            "it"
+        )
+    return cls(**values)
+
+
 def beside_weights(cls: Any, values: Mapping[str, Any]) -> dict[str, Any]:
     """Values, but defaults, of settings that do not show in weights.
 

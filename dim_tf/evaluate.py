@@ -89,7 +89,9 @@ class EvaluateConfig:
         "-1: all.",
         minimum=-1,
     )
-    seed: int = config.setting(0, "Of everything random.", minimum=0)
+    seed: int = config.setting(
+        0, "Seed of everything random.", minimum=0, maximum=2**31 - 2
+    )
     xla: str = config.setting(
         "auto",
         "Compile attacks with XLA; auto: on models that are known to suit it.",

@@ -97,6 +97,13 @@ def test_classes_meet_in_a_batch(tiny_mnist):
         )
 
 
+def test_a_class_without_images_is_named(tiny_mnist):
+    train = data.load(tiny_mnist, "train")
+    some = train.take(np.flatnonzero(~np.isin(train.labels, (3, 8))))
+    with pytest.raises(ValueError, match=r"of \[3, 8\] there are none"):
+        recipes.by_class(some)
+
+
 def test_training_learns_and_resumes(tiny_mnist, tmp_path):
     recipe = recipes.AbsRecipe(
         abs_epochs=8, abs_learning_rate=2e-2, abs_scale_images=128

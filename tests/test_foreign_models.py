@@ -332,3 +332,9 @@ def test_what_is_no_npz_file_of_images(tmp_path):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=f"{expected}: found {found}"):
             foreign.images_of(path)
+    np.savez_compressed(path, images=images, labels=[0, 1])
+    content = bytearray(path.read_bytes())
+    content[content.index(b"images.npy") + 36] ^= 255  # not of zip alone
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=expected):
+        foreign.images_of(path)

@@ -102,6 +102,27 @@ def test_one_step_along_tangents_ends_at_the_optimum_of_a_line(generator):
         )
 
 
+def test_tangents_that_could_not_be_derived_are_derived_again(
+    generator, monkeypatch
+):
+    decoder, _ = linear_decoder(generator)
+    images = generator.normal(size=(2, 4, 4, 1)).astype(np.float32)
+    whole = tangent_search.TangentSearch(decoder, samples=5, steps=1)
+    search = tangent_search.TangentSearch(decoder, samples=5, steps=1)
+    search.build(images.shape)
+
+    def fail(*_):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(search, "_tangents_along", fail)
+        with pytest.raises(MemoryError):
+            search(images)
+    np.testing.assert_array_equal(
+        search(images)["latents"], whole(images)["latents"]
+    )
+
+
 def test_search_along_tangents_follows_its_decoder(generator):
     decoder, matrices = linear_decoder(generator)
     search = tangent_search.TangentSearch(decoder, samples=5, steps=1)

@@ -140,7 +140,7 @@ def test_save_and_load_of_other_sizes(name, images, small_sizes, tmp_path):
     card = {
         "model": name,
         "weights_digest": saving.digest(model),
-        "settings": {"sizes": {}},
+        "settings": {"sizes": {}, "dataset": "mnist"},
     }
     saving.write(tmp_path / name, card, model)
     loaded = saving.read_weights(tmp_path / name)

@@ -24,7 +24,7 @@ def make_card(model, name="dim"):
     return {
         "model": name,
         "weights_digest": saving.digest(model),
-        "settings": {"sizes": {}},
+        "settings": {"sizes": {}, "dataset": "mnist"},
     }
 
 
@@ -125,6 +125,7 @@ def test_kill_between_weights_and_card_is_noticed(
         b"7",
         b'{"model": "dim"}',
         b'{"weights_digest": "0"}',
+        b'{"model": "dim", "weights_digest": "0", "settings": {"sizes": {}}}',
     ],
     ids=str,
 )

@@ -244,6 +244,27 @@ def test_restore_refuses_an_unfinished_run(train_dim, tmp_path, tiny_mnist):
         training.restore(tmp_path / "run", tiny_mnist)
 
 
+def test_restore_says_that_a_run_has_only_begun(
+    train_dim, tmp_path, tiny_mnist
+):
+    with pytest.raises(Kill):
+        train_dim("run", callbacks=[KillAt("denoiser", 1)])
+    with pytest.raises(ValueError, match="stopped at step 0 of 20"):
+        training.restore(tmp_path / "run", tiny_mnist)
+
+
+def test_restore_names_settings_that_it_does_not_know(
+    train_dim, tmp_path, tiny_mnist
+):
+    train_dim("run")
+    path = tmp_path / "run" / "settings.json"
+    settings = json.loads(path.read_text())
+    settings["recipe"]["of_tomorrow"] = 1
+    path.write_text(json.dumps(settings))
+    with pytest.raises(ValueError, match="does not know: of_tomorrow; use it"):
+        training.restore(tmp_path / "run", tiny_mnist)
+
+
 def test_restore_refuses_a_folder_without_run(tmp_path, tiny_mnist):
     with pytest.raises(FileNotFoundError, match="is no training"):
         training.restore(tmp_path, tiny_mnist)

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 
+import numpy as np
+
 from dim_tf.attacks.spec import AttackSpec
 from dim_tf.evaluation import planning
 from dim_tf.evaluation import probes
@@ -13,7 +15,12 @@ from dim_tf.evaluation import thresholds
 from dim_tf.evaluation.executors import Job
 from dim_tf.evaluation.targets import Target
 
-_LEAST = {"num_examples": 1, "shard_size": 1, "seed": 0}
+# Random numbers take an int32, of which a probe's seed is the next one.
+_RANGES = {
+    "num_examples": (1, np.inf),
+    "shard_size": (1, np.inf),
+    "seed": (0, 2**31 - 2),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,12 +63,17 @@ class Campaign:
     shard_count: int = 1
 
     def __post_init__(self):
-        for name, least in _LEAST.items():
+        for name, (least, most) in _RANGES.items():
             value = getattr(self, name)
-            if value < least:
+            if not least <= value <= most:
                 raise ValueError(
-                    f"{name} must be at least {least}, got {value}"
+                    f"{name} must be from {least} to {most}, got {value}"
                 )
+        if not 0 <= self.shard_index < self.shard_count:
+            raise ValueError(
+                f"shard_index must be from 0 to less than shard_count="
+                f"{self.shard_count}, got {self.shard_index}"
+            )
 
     def cells(self, target: Target) -> list[planning.Cell]:
         """The attacks on a model, those of the probes last.

@@ -13,6 +13,7 @@ from typing import Any
 
 import keras
 
+from dim_tf import config
 from dim_tf.models import analysis_by_synthesis
 from dim_tf.models import cnn
 from dim_tf.models import dim
@@ -157,9 +158,9 @@ def load_outputs(
         Functional model, images `(batch, 28, 28, 1)` in [0, 1] -> dict.
 
     Raises:
-        ValueError: unknown name, damaged folder, or a surrogate for a model
-            that binarizes nothing.
-        FileNotFoundError: no such folder, or no weights in it.
+        ValueError: unknown name, no such folder, a damaged one, or a surrogate
+            for a model that binarizes nothing.
+        FileNotFoundError: no card or no weights in the folder.
     """
     folder = find(name_or_path).resolve()
     card = saving.read_card(folder)
@@ -173,7 +174,7 @@ def load_outputs(
     model = saving.read_weights(weights_folder)
     if row.parent is None:
         return model
-    sizes = row.sizes(**card["settings"]["sizes"])
+    sizes = config.from_values(row.sizes, card["settings"]["sizes"], folder)
     if surrogate is not None:
         sizes = dataclasses.replace(sizes, surrogate=surrogate)
     variant = build(card["model"], sizes)

@@ -2,7 +2,7 @@
 
 import hashlib
 import pathlib
-import zipfile
+import zlib
 
 import keras
 import numpy as np
@@ -62,7 +62,7 @@ def _read(path, signature):
         return _read_saved_model(path, signature)
     try:
         model = keras.models.load_model(path, compile=False)
-    except (*saving.DAMAGE, TypeError) as error:
+    except saving.DAMAGE as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(
             f"{path} is no Keras model: {reason}. If it is, with code of your "
@@ -135,7 +135,7 @@ def images_of(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
     try:
         with path.open("rb") as file:
             images, labels = _arrays(file)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (*saving.DAMAGE, EOFError, zlib.error) as error:
         raise ValueError(
             f"{path} must be an .npz file with arrays `images` and `labels` "
             f"(np.savez(path, images=..., labels=...)): {error}"

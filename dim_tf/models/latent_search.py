@@ -126,12 +126,19 @@ class LatentSearch(keras.layers.Layer):
         latents, reconstructions = map(tf.stop_gradient, found)
         return {"latents": latents, "reconstructions": reconstructions}
 
-    def _refresh(self) -> bool:
-        """Decodes the samples of the prior anew if the decoder has changed."""
+    def _refresh(self):
+        """Derives anew what is kept of the decoder, if that has changed."""
         weights = [value.numpy() for value in self.decoder.weights]
         known = self._decoded_with
         if known is not None and all(map(np.array_equal, weights, known)):
-            return False
+            return
+        # Unless all of it can be derived, none of it is up to date.
+        self._decoded_with = None
+        self._derive()
+        self._decoded_with = weights
+
+    def _derive(self):
+        """Decodes the samples of the prior."""
         decode = tf.function(
             lambda latents: self._flat(self.decoder(latents, training=False))
         )
@@ -144,8 +151,6 @@ class LatentSearch(keras.layers.Layer):
             tf.reduce_sum(tf.square(self._decodings), 2)
             + self.divergence_weight / 2 * sizes
         )
-        self._decoded_with = weights
-        return True
 
     def _prior_batches(self):
         """The samples in parts, `(n, classes, latent_units)`."""

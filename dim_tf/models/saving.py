@@ -35,7 +35,10 @@ IMAGES = tf.TensorSpec((None, *data.IMAGE_SHAPE), tf.float32, name="images")
 
 _CARD = "card.json"
 # What Keras, zipfile and HDF5 raise on a file that is not what it should be.
-DAMAGE = (ValueError, OSError, KeyError, RuntimeError, zipfile.BadZipFile)
+DAMAGE = (
+    *(ValueError, TypeError, OSError, KeyError, RuntimeError),
+    zipfile.BadZipFile,
+)
 _WEIGHTS = "model.keras"
 
 
@@ -85,7 +88,8 @@ def read_card(folder: pathlib.Path) -> dict[str, Any]:
         )
     try:
         card = json.loads(path.read_text())
-        card["model"], card["weights_digest"], card["settings"]["sizes"]
+        card["model"], card["weights_digest"]
+        card["settings"]["sizes"], card["settings"]["dataset"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path} is damaged ({error}); train the model again or restore it "

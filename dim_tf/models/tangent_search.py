@@ -44,9 +44,8 @@ class TangentSearch(latent_search.LatentSearch):
             self._derivatives
         ).get_concrete_function(latents, latents)
 
-    def _refresh(self) -> bool:
-        if not super()._refresh():
-            return False
+    def _derive(self):
+        super()._derive()
         identity = tf.eye(self.latent_units)
         damping = self.divergence_weight / 2 + _DAMPING
         tangents, inverses = [], []
@@ -61,7 +60,6 @@ class TangentSearch(latent_search.LatentSearch):
             inverses.append(tf.linalg.inv(curvatures + damping * identity))
         self._tangents.assign(tf.concat(tangents, 1))
         self._inverses.assign(tf.concat(inverses, 1))
-        return True
 
     def _derivatives(self, latents, directions):
         """`(n, classes, pixels)`, at latents `(n, classes, units)`."""

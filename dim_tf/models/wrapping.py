@@ -24,7 +24,7 @@ class Reading:
             one, or that of this name.
 
     Raises:
-        ValueError: the bounds do not ascend.
+        ValueError: the bounds do not ascend, or are not finite.
     """
 
     bounds: tuple[float, float] = (0.0, 1.0)
@@ -35,8 +35,10 @@ class Reading:
 
     def __post_init__(self):
         low, high = map(float, self.bounds)
-        if not low < high:
-            raise ValueError(f"bounds must be ascending, got {self.bounds}")
+        if not -np.inf < low < high < np.inf:
+            raise ValueError(
+                f"bounds must be ascending and finite, got {self.bounds}"
+            )
         # Equal ones are to have one digest.
         object.__setattr__(self, "bounds", (low, high))
 
@@ -182,11 +184,11 @@ def _logarithms(inner, find):
     if logits is not None:
         scores = find(logits, reading=PLAIN)
         return {"scores": keras.ops.log_softmax(scores)}
-    # Of a zero there is none. What is less is no probability, and has none
-    # either.
+    # Of a zero there is none. What is less, or not a number, is no probability,
+    # and has none either.
     least = np.finfo(np.float32).tiny
-    known = keras.ops.logical_or(given < 0, given >= least)
-    scores = keras.ops.log(keras.ops.where(known, given, least))
+    small = keras.ops.logical_and(given >= 0, given < least)
+    scores = keras.ops.log(keras.ops.where(small, least, given))
     return {"scores": scores, "probabilities": given}
 
 

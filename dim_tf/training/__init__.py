@@ -273,6 +273,10 @@ def restore(run_path: pathlib.Path, dataset: data.DataConfig) -> Trained:
         run_dir=str(run_path),
     )
     sizes = models.entry(run.model).sizes
-    recipe = METHODS[sizes].recipe(**settings["recipe"])
-    training = prepare(run, sizes(**settings["sizes"]), recipe, dataset)
+    training = prepare(
+        run,
+        config.from_values(sizes, settings["sizes"], run_path),
+        config.from_values(METHODS[sizes].recipe, settings["recipe"], run_path),
+        dataset,
+    )
     return dataclasses.replace(training, settings=settings).restore()

@@ -88,11 +88,20 @@ def by_class(examples: data.Examples) -> data.Examples:
 
     As no weight is shared between classes, it does not matter which images
     meet. Classes of fewer images begin again.
+
+    Raises:
+        ValueError: a class has no image.
     """
     rows = [
         np.flatnonzero(examples.labels == label)
         for label in range(data.NUM_CLASSES)
     ]
+    missing = [label for label, some in enumerate(rows) if not some.size]
+    if missing:
+        raise ValueError(
+            f"ABS learns every class from images of its own, and of {missing} "
+            "there are none to train on"
+        )
     count = max(map(len, rows))
     together = np.stack([np.resize(some, count) for some in rows], 1)
     numbers = np.arange(count)

@@ -154,7 +154,7 @@ def restore(stages: Sequence[Stage], checkpoint_dir: pathlib.Path) -> float:
         folder = checkpoint_dir / stage.name
         stage_run = _Run(stage, folder, tf.distribute.get_strategy(), xla=False)
         step = stage_run.restore()
-        if not step:
+        if not stage_run.manager.latest_checkpoint:
             raise FileNotFoundError(f"no checkpoint in {folder}")
         if step < stage.steps:
             raise ValueError(
