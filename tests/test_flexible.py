@@ -9,7 +9,6 @@ import tensorflow as tf
 from tiny_nets import CLASSES
 from tiny_nets import MODEL
 from tiny_nets import NET
-from tiny_nets import SHAPE
 from tiny_nets import check_rows_are_independent
 from tiny_nets import foolbox_model
 from tiny_nets import foolbox_result
@@ -186,11 +185,14 @@ def test_neighbors_change_nothing(attack):
 
 @pytest.mark.parametrize("attack", [*DETERMINISTIC[1:]], ids=name_of)
 def test_targeted(attack):
-    targets = (NET.labels + 1) % CLASSES
+    targets = (NET.labels + 2) % CLASSES
     criterion = foolbox.criteria.TargetedMisclassification(targets)
     raw, _, success = run(attack, labels=criterion)
-    reached = np.argmax(NET(raw.reshape(-1, *SHAPE)), 1) == targets.numpy()
+    expected = stock(attack).run(MODEL, NET.images, criterion)
+    np.testing.assert_allclose(raw, expected, 0, 1e-5)
+    reached = np.argmax(NET(expected), 1) == targets.numpy()
     np.testing.assert_array_equal(success, reached)
+    assert success.any()
 
 
 @pytest.mark.parametrize("epsilon", [0.1, 2.0, 50.0])
