@@ -166,16 +166,26 @@ def test_a_notebook_without_widgets_gets_no_bar_and_no_warning(tmp_path):
     assert progress.follow([], iter([]), tmp_path, 0, notebook) == {}
 
 
-def processes(title):
-    """The processes of a title, such as Ray gives its workers."""
-    found = []
-    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+def descendants(title):
+    """Own processes of a title, such as Ray gives its workers."""
+    parents, titled = {}, []
+    for path in pathlib.Path("/proc").glob("[0-9]*"):
         try:
-            if path.read_bytes().startswith(title):
-                found.append(int(path.parent.name))
+            # Parentheses around a name, which may have others in it.
+            _, _, state = (path / "stat").read_text().rpartition(")")
+            line = (path / "cmdline").read_bytes()
         except OSError:  # it has ended
             continue
-    return found
+        parents[int(path.name)] = int(state.split()[1])
+        if line.startswith(title):
+            titled.append(int(path.name))
+    return [each for each in titled if os.getpid() in ancestors(each, parents)]
+
+
+def ancestors(process, parents):
+    """Yields parent, grandparent and so on."""
+    while process := parents.get(process):
+        yield process
 
 
 @pytest.mark.slow
@@ -186,7 +196,7 @@ def test_a_worker_of_ray_that_is_killed_loses_nothing(folder):
         todo, examples(folder), "off", executors.Resources(cpus=1)
     )
     done = [next(reports)]
-    workers = processes(b"ray::Worker")
+    workers = descendants(b"ray::Worker")
     os.kill(workers[0], signal.SIGKILL)
     done += reports
     paths = [report.job.shard.path for report in done]
