@@ -7,6 +7,7 @@ import pathlib
 import shutil
 import struct
 
+import hypothesis
 import keras
 import numpy as np
 import pytest
@@ -20,6 +21,10 @@ from dim_tf.models import dim
 from dim_tf.models import saving
 from dim_tf.models.analysis_by_synthesis import AbsConfig
 from dim_tf.reporting import paper
+
+# The same examples everywhere, however busy a machine is.
+hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("tests")
 
 TINY_TRAIN = 600
 TINY_VALIDATION = 100

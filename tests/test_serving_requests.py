@@ -218,8 +218,6 @@ _BODIES = strategies.dictionaries(
 @pytest.mark.slow
 @hypothesis.settings(
     max_examples=2_000,
-    deadline=None,
-    derandomize=True,
     suppress_health_check=list(hypothesis.HealthCheck),
 )
 @hypothesis.given(
