@@ -31,8 +31,6 @@ TINY_VALIDATION = 100
 TINY_TEST = 200
 
 
-# Warnings of others that cannot be avoided: Keras saves its variables through
-# an __array__ that NumPy 2 dislikes, foolbox imports a SciPy name that moved.
 @pytest.fixture(autouse=True)
 def seeds():
     keras.utils.set_random_seed(0)
