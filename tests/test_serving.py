@@ -332,11 +332,34 @@ def test_a_version_that_was_attacked_goes_when_it_is_replaced(
         gc.unfreeze()
 
 
-def test_a_file_that_is_gone_again_stops_no_other_model(tmp_path, caplog):
+def test_a_link_that_leads_nowhere_stops_no_model(tmp_path):
     export(tmp_path)
     export(tmp_path, "im")
     (tmp_path / "dim" / "1" / "nowhere").symlink_to(tmp_path / "nothing")
     repository = Repository(tmp_path)
+    repository.refresh()
+    assert repository.names == ["dim", "im"]
+
+
+def test_a_file_that_is_gone_again_stops_no_other_model(
+    tmp_path, monkeypatch, caplog
+):
+    export(tmp_path)
+    export(tmp_path, "im")
+
+    def files(folder):
+        if folder.parent.name == "dim":
+            raise FileNotFoundError(folder)
+        return frozenset()
+
+    repository = Repository(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("dim_tf.serving.repository._files", files)
+        repository.refresh()
+    assert repository.names == ["im"]
+    assert [record.message for record in caplog.records] == [
+        "cannot look at dim"
+    ]
     repository.refresh()
     assert repository.names == ["dim", "im"]
 
