@@ -248,7 +248,8 @@ def test_service_under_load(exported):
     for found in (alone, many):
         assert found.errors == 0
         assert len(found.latencies) >= found.clients
-        assert 0 < found.latencies.min() <= found.latencies.max() < 2
+        assert 0 < found.latencies.min()
+        assert found.latencies.max() <= found.seconds
         assert found.throughput == len(found.latencies) / found.seconds
         assert found.megabytes > 50
     assert unknown.errors > 0
