@@ -1,6 +1,7 @@
 """Training: what it reaches, and that nothing is lost when it is killed."""
 
 import dataclasses
+import functools
 import json
 
 import numpy as np
@@ -147,7 +148,12 @@ def test_the_same_training_goes_on_in_the_same_process(
     assert weights_equal(plan.run().model, uninterrupted)
 
 
-def test_one_device_is_mirrored_by_none(train_dim, uninterrupted):
+def test_one_device_is_mirrored_by_none(train_dim, uninterrupted, monkeypatch):
+    # However many GPUs there are.
+    one = functools.partial(tf.distribute.MirroredStrategy, ["cpu:0"])
+    monkeypatch.setattr(tf.distribute, "MirroredStrategy", one)
+    default = tf.distribute.get_strategy()
+    assert training.make_strategy("mirrored") is default
     alone = train_dim("alone", strategy="mirrored")
     assert alone.settings["replicas"] == 1
     assert weights_equal(alone.model, uninterrupted)
