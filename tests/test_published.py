@@ -32,7 +32,8 @@ from dim_tf.reporting import document
 from dim_tf.reporting import statistics as reporting
 
 
-def test_the_page_is_the_filled_template(tmp_path):
+def test_the_page_is_the_filled_template(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)  # the template names folders from there
     template = (ROOT / "docs" / "RESULTS.md.jinja").read_text()
     text = document.fill(
         template,
