@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny_nets import SHAPE
+from closed_forms import SHAPE
 from tiny_nets import TinyNet
 from tiny_nets import foolbox_model
 

@@ -3,11 +3,11 @@
 import foolbox
 import numpy as np
 import tensorflow as tf
+from closed_forms import PIXELS
+from closed_forms import SHAPE
 
 from dim_tf.attacks import graphs
 
-SHAPE = (6, 6, 1)
-PIXELS = 36
 CLASSES = 3
 HIDDEN = 24
 # Values of the first pixel that make an image sick or flat.
