@@ -4,6 +4,7 @@ import asyncio
 import gc
 import shutil
 import threading
+import time
 import weakref
 
 import httpx2 as httpx
@@ -211,44 +212,40 @@ def test_too_many_requests_are_turned_away(exported):
     assert statuses == {200, 429}
 
 
+def wait_until(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def states(client):
+    """Known versions of the model, and where they stand."""
+    found = client.get("/v1/models/dim").json()["model_version_status"]
+    return [(each["version"], each["state"]) for each in found]
+
+
 def test_a_new_version_is_picked_up(tmp_path, random_images):
     export(tmp_path)
     with serving(tmp_path, poll_seconds=0.05) as client:
         newer = export(tmp_path, seed=1)
-        for _ in range(200):
-            found = client.get("/v2/models/dim").json()["versions"]
-            if found == ["2"]:
-                break
-            asyncio.run(asyncio.sleep(0.05))
-        assert found == ["2"]
+        wait_until(lambda: states(client) == [("2", "AVAILABLE")])
+        assert client.get("/v2/models/dim").json()["versions"] == ["2"]
         body = {"instances": random_images.tolist()}
         response = client.post(PREDICT, json=body)
         check_rows(response.json()["predictions"], newer, random_images)
         # One that cannot be loaded leaves the last one where it was.
         (tmp_path / "dim" / "3").mkdir()
         (tmp_path / "dim" / "3" / "saved_model.pb").write_bytes(b"no model")
-        for _ in range(200):
-            states = client.get("/v1/models/dim").json()["model_version_status"]
-            if len(states) == 2:
-                break
-            asyncio.run(asyncio.sleep(0.05))
-        assert [state["state"] for state in states] == ["END", "AVAILABLE"]
+        both = [("3", "END"), ("2", "AVAILABLE")]
+        wait_until(lambda: states(client) == both)
         assert client.post(PREDICT, json=body).status_code == 200
         # It was but half-way there.
         files = {"dirs_exist_ok": True, "copy_function": shutil.copyfile}
         shutil.copytree(tmp_path / "dim" / "2", tmp_path / "dim" / "3", **files)
-        for _ in range(200):
-            states = client.get("/v1/models/dim").json()["model_version_status"]
-            if len(states) == 1:
-                break
-            asyncio.run(asyncio.sleep(0.05))
-        assert states[0]["version"] == "3"
-        assert states[0]["state"] == "AVAILABLE"
+        wait_until(lambda: states(client) == [("3", "AVAILABLE")])
         shutil.rmtree(tmp_path / "dim")
-        for _ in range(200):
-            if client.get("/v2/models/dim").status_code == 404:
-                break
-            asyncio.run(asyncio.sleep(0.05))
+        wait_until(lambda: client.get("/v2/models/dim").status_code == 404)
         assert client.get("/v2/health/ready").status_code == 503
 
 
