@@ -1,34 +1,20 @@
 import itertools
 
-import eagerpy
 import foolbox
 import numpy as np
 import pytest
-import tensorflow as tf
-from closed_forms import PIXELS
 from closed_forms import sizes_over_optimum
 from tiny_nets import NET
 from tiny_nets import check_rows
 from tiny_nets import check_rows_are_independent
+from tiny_nets import draw_like_ours
 from tiny_nets import final_state
 from tiny_nets import foolbox_result
 
-from dim_tf.attacks import splitmix
 from dim_tf.attacks.boundary import BoundaryAttack
 
 # Verdicts come often, so that step sizes adapt within a short walk.
 SHORT = {"steps": 200, "update_stats_every_k": 1}
-
-
-def draw_like_ours(monkeypatch, seeds):
-    """Lets foolbox draw what our attack draws for its only image."""
-    step = itertools.count()
-
-    def normal(_, shape):
-        noise = splitmix.normal(seeds, PIXELS, next(step))
-        return eagerpy.astensor(tf.reshape(noise, shape))
-
-    monkeypatch.setattr(eagerpy, "normal", normal)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +29,8 @@ def test_the_walk_is_foolbox_s_step_by_step(monkeypatch, row, settings, grows):
     attack, only = BoundaryAttack(**settings), slice(row, row + 1)
     starts = NET.others[only]
     state = final_state(attack, only, starting_points=starts)
-    draw_like_ours(monkeypatch, check_rows(attack, only).rows["seeds"])
+    seeds, step = check_rows(attack, only).rows["seeds"], itertools.count()
+    draw_like_ours(monkeypatch, seeds, lambda shape: [next(step)])
     expected = foolbox_result(
         foolbox.attacks.BoundaryAttack(**settings), only, starting_points=starts
     )

@@ -1,6 +1,5 @@
 import itertools
 
-import eagerpy
 import foolbox
 import numpy as np
 import pytest
@@ -11,34 +10,14 @@ from closed_forms import sizes_over_optimum
 from tiny_nets import NET
 from tiny_nets import check_rows
 from tiny_nets import check_rows_are_independent
+from tiny_nets import draw_like_ours
 from tiny_nets import final_state
 from tiny_nets import foolbox_result
 
-from dim_tf.attacks import splitmix
 from dim_tf.attacks.hop_skip_jump import HopSkipJumpAttack
 
 SHORT = {"steps": 4, "initial_gradient_eval_steps": 45}
 CONSTRAINTS = pytest.mark.parametrize("constraint", ["l2", "linf"])
-
-
-def draw_like_ours(monkeypatch, seeds):
-    """Lets foolbox draw what our attack draws for its only image."""
-    step = itertools.count()
-
-    def drawing(draw):
-        def function(_, shape, **unused):
-            del unused
-            noise = draw(seeds, PIXELS, next(step), tf.range(shape[0])[None])
-            return eagerpy.astensor(tf.reshape(noise, shape))
-
-        return function
-
-    monkeypatch.setattr(eagerpy, "normal", drawing(splitmix.normal))
-    monkeypatch.setattr(
-        eagerpy,
-        "uniform",
-        drawing(lambda *args: 2.0 * splitmix.uniform(*args) - 1.0),
-    )
 
 
 @CONSTRAINTS
@@ -52,7 +31,12 @@ def test_the_steps_are_foolbox_s(monkeypatch, constraint, evaluations):
     attack, first = HopSkipJumpAttack(**settings), slice(1, 2)
     starts = NET.others[first]
     state = final_state(attack, first, starting_points=starts)
-    draw_like_ours(monkeypatch, check_rows(attack, first).rows["seeds"])
+    seeds, step = check_rows(attack, first).rows["seeds"], itertools.count()
+    draw_like_ours(
+        monkeypatch,
+        seeds,
+        lambda shape: [next(step), tf.range(shape[0])[None]],
+    )
     expected = foolbox_result(
         foolbox.attacks.HopSkipJumpAttack(**settings),
         first,

@@ -1,6 +1,5 @@
 import itertools
 
-import eagerpy
 import foolbox
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ from tiny_nets import MODEL
 from tiny_nets import NET
 from tiny_nets import check_rows
 from tiny_nets import check_rows_are_independent
+from tiny_nets import draw_like_ours
 from tiny_nets import final_state
 from tiny_nets import foolbox_model
 from tiny_nets import foolbox_result
@@ -24,12 +24,7 @@ def test_every_try_is_foolbox_s(monkeypatch):
     attack, first = SaltAndPepperNoiseAttack(steps=60), slice(0, 1)
     seeds = check_rows(attack, first).rows["seeds"]
     tries = itertools.count()
-
-    def uniform(_, shape):
-        noise = splitmix.uniform(seeds, PIXELS, next(tries))
-        return eagerpy.astensor(tf.reshape(noise, shape))
-
-    monkeypatch.setattr(eagerpy, "uniform", uniform)
+    draw_like_ours(monkeypatch, seeds, lambda shape: [next(tries)])
     expected = foolbox_result(
         foolbox.attacks.SaltAndPepperNoiseAttack(steps=60), first
     )

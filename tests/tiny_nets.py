@@ -1,5 +1,6 @@
 """Small nets that take thought to fool, images for them, hostile neighbors."""
 
+import eagerpy
 import foolbox
 import numpy as np
 import tensorflow as tf
@@ -7,6 +8,7 @@ from closed_forms import PIXELS
 from closed_forms import SHAPE
 
 from dim_tf.attacks import graphs
+from dim_tf.attacks import splitmix
 
 CLASSES = 3
 HIDDEN = 24
@@ -58,6 +60,26 @@ def foolbox_result(attack, rows=slice(None), **arguments):
     """What an attack of foolbox itself ends with, flattened."""
     result = attack.run(MODEL, NET.images[rows], NET.labels[rows], **arguments)
     return result.numpy().reshape(len(result), -1)
+
+
+def draw_like_ours(monkeypatch, seeds, numbers):
+    """Lets foolbox draw what our attack draws.
+
+    Args:
+        seeds: of the attack's rows.
+        numbers: function `shape -> numbers` that tell a draw from others.
+    """
+
+    def uniform(_, shape, low=0.0, high=1.0):
+        drawn = splitmix.uniform(seeds, PIXELS, *numbers(shape))
+        return eagerpy.astensor(tf.reshape(low + (high - low) * drawn, shape))
+
+    def normal(_, shape, mean=0.0, stddev=1.0):
+        drawn = splitmix.normal(seeds, PIXELS, *numbers(shape))
+        return eagerpy.astensor(tf.reshape(mean + stddev * drawn, shape))
+
+    monkeypatch.setattr(eagerpy, "uniform", uniform)
+    monkeypatch.setattr(eagerpy, "normal", normal)
 
 
 def check_rows(attack, rows=slice(None), model=MODEL, **arguments):
