@@ -30,6 +30,8 @@ from dim_tf.serving.errors import RequestError
 from dim_tf.serving.models import Limits
 from dim_tf.serving.models import Models
 from dim_tf.serving.repository import Repository
+from dim_tf.serving.repository import Status
+from dim_tf.serving.repository import Version
 
 
 def test_status(client):
@@ -336,6 +338,25 @@ def test_a_link_that_leads_nowhere_stops_no_model(tmp_path):
     repository = Repository(tmp_path)
     repository.refresh()
     assert repository.names == ["dim", "im"]
+
+
+def test_a_version_is_not_said_to_be_broken_while_it_loads(
+    tmp_path, monkeypatch
+):
+    export(tmp_path)
+    repository = Repository(tmp_path)
+    repository.refresh()
+    shutil.copytree(tmp_path / "dim" / "1", tmp_path / "dim" / "2")
+    seen = []
+
+    def load(*arguments):
+        seen.append(repository.statuses("dim"))
+        return Version(*arguments)
+
+    monkeypatch.setattr("dim_tf.serving.repository.Version", load)
+    repository.refresh()
+    seen.append(repository.statuses("dim"))
+    assert seen == [[Status(1, "AVAILABLE")], [Status(2, "AVAILABLE")]]
 
 
 def test_a_file_that_is_gone_again_stops_no_other_model(

@@ -254,16 +254,18 @@ class Repository:
         attempt = _Failure(newest, _files(folders[newest]))
         if self._failed.get(name) == attempt:
             return
-        self._failed[name] = attempt
         # What is served already is better than anything older.
         for number in [newest] if served else sorted(folders, reverse=True):
             try:
-                self._serving[name] = Version(name, number, folders[number])
+                version = Version(name, number, folders[number])
             except Exception as error:  # whatever a damaged file may raise
                 _LOG.error("%s version %d: %s", name, number, error)
+                if number == newest:
+                    self._failed[name] = attempt
                 continue
             if number == newest:
-                del self._failed[name]
+                self._failed.pop(name, None)
+            self._serving[name] = version
             return
 
     @property
