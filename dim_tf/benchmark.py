@@ -96,13 +96,13 @@ class BenchmarkConfig:
         128, "Images per training step, for the stack.", minimum=1
     )
     rounds: int = config.setting(
-        200, "How often all but attacks are timed.", minimum=1
+        200, "Timing rounds, of all but attacks.", minimum=1
     )
     clients: int = config.setting(
-        32, "That ask the service at the same time.", minimum=1
+        32, "Concurrent clients of the service.", minimum=1
     )
     load_seconds: float = config.setting(
-        10.0, "For which they ask it.", minimum=0.1
+        10.0, "Seconds in which they ask it.", minimum=0.1
     )
 
     def __post_init__(self):

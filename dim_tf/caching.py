@@ -1,11 +1,11 @@
-"""What is made of a model once, and freed with it."""
+"""Results of functions on a model, kept with it and freed with it."""
 
 import functools
 from collections.abc import Callable
 
 
 def kept_with_model(function: Callable) -> Callable:
-    """Remembers what a function makes of a model, as long as that is there.
+    """Keeps the results of a function on the model that they are of.
 
     A cache beside the models would keep them, with their weights, from being
     freed. In the model, it is freed with it, and with copies that share it.

@@ -1,4 +1,4 @@
-"""On what something was made: machine and versions, for cards and records."""
+"""Machine and versions that something was made with, for cards and records."""
 
 import contextlib
 import importlib.metadata

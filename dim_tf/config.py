@@ -76,7 +76,7 @@ def from_values(cls: Any, values: Mapping[str, Any], source: Any) -> Any:
 
 
 def beside_weights(cls: Any, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values, but defaults, of settings that do not show in weights.
+    """Values other than defaults of the settings that do not show in weights.
 
     Args:
         cls: a settings dataclass.

@@ -1,6 +1,6 @@
 """Images: loading through tensorflow-datasets, splits and batches.
 
-An image is float32 `(28, 28, 1)` in [0, 1], a label int64; models of others
+An image is float32 `(28, 28, 1)` in [0, 1], a label int64; third-party models
 are attacked on images of any other shape as well. An example is named
 by its row in the dataset's own file (for MNIST: the IDX file), which never
 changes, and not by its position in a shuffled stream.
@@ -39,8 +39,8 @@ class DataConfig:
     dataset: str = config.setting(
         "mnist",
         "tensorflow-datasets name of a 28x28 grey dataset of ten classes: "
-        "mnist (bundled), fashion_mnist, kmnist, ...; for models of others any "
-        "images of one size.",
+        "mnist (bundled), fashion_mnist, kmnist, ...; for third-party models "
+        "any images of one size.",
     )
     data_dir: str = config.setting(
         str(_ROOT / "data" / "tfds"), "Folder of the prepared datasets."

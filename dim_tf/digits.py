@@ -11,7 +11,7 @@ _SIDE = 28
 _DIGIT_SIDE = 20  # MNIST digits fill a 20x20 box, centered by mass in 28x28
 _INK = 0.2  # brightness, on black, that a digit has somewhere
 _EDGE = 0.35  # of that of its ink, where a digit ends
-_SPECK = 0.02  # of the largest part of a digit, what is but dust
+_SPECK = 0.02  # of the largest part of a digit: less is dust
 _LARGEST = 512  # side, in pixels, that a digit is looked for in
 _UNREADABLE = (OSError, ValueError, SyntaxError)
 

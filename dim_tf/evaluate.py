@@ -55,19 +55,19 @@ class EvaluateConfig:
         "--dataset.",
     )
     bounds: str = config.setting(
-        "0..1", "What a model of others takes for black and for white."
+        "0..1", "What a third-party model takes for black and for white."
     )
     signature: str = config.setting(
-        "serving_default", "Of a SavedModel of others."
+        "serving_default", "Signature of a third-party SavedModel to call."
     )
     scores: str = config.setting(
         "",
-        "Output of a model of others that has several, with the logits; empty: "
-        "the one of this name.",
+        "Output with the logits, of a third-party model that has several; "
+        "empty: the one called scores.",
     )
     probabilities: bool = config.setting(
         False,
-        "Models of others give probabilities, which add up to 1; attacks get "
+        "Third-party models give probabilities, which add up to 1; attacks get "
         "their logarithms.",
     )
     suite: str = config.setting(
@@ -123,14 +123,14 @@ class EvaluateConfig:
         choices=("process", "ray"),
     )
     ray_address: str = config.setting(
-        "", "Of the Ray cluster; empty: one on this machine."
+        "", "Address of the Ray cluster; empty: start one on this machine."
     )
     ray_cpus: float = config.setting(2.0, "Cores of a Ray worker.", minimum=1)
     ray_gpus: float = config.setting(
         0.0, "GPUs of a Ray worker, possibly a share of one.", minimum=0
     )
     shard_index: int = config.setting(
-        0, "Of the machines that share the work, which one this is.", minimum=0
+        0, "Index of this one of the machines that share the work.", minimum=0
     )
     shard_count: int = config.setting(
         1, "How many machines share the work.", minimum=1

@@ -41,7 +41,7 @@ class ExportConfig:
         "", "Run folder of a finished training; empty: the trained weights."
     )
     format: str = config.setting(
-        "saved_model", "Of the files.", choices=tuple(FORMATS)
+        "saved_model", "What to write.", choices=tuple(FORMATS)
     )
 
     def __post_init__(self):
@@ -64,7 +64,7 @@ def export_trained(
         write: one of `FORMATS`.
 
     Yields:
-        What was written; of those that all are but cannot be, a line about why.
+        What was written; with `all`, also why a model cannot be.
 
     Raises:
         FileNotFoundError: there is nothing to export.

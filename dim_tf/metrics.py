@@ -39,7 +39,7 @@ def _compiled(model, name, shape):
         result = model(images, training=False)
         return result if name is None else result[name]
 
-    # Of any number: attacks have another one of their answers judged each time.
+    # Any batch size: attacks have other numbers of answers judged each time.
     batch = tf.TensorSpec([None, *shape], tf.float32)
     return tf.function(call).get_concrete_function(batch)
 

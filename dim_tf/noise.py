@@ -10,7 +10,7 @@ from dim_tf import config
 
 
 def fold_in(seed, number):
-    """A seed for part `number` of what `seed` is the seed of.
+    """A new seed for one of the parts of what has a seed.
 
     Args:
         seed: int `(2,)`.

@@ -138,7 +138,7 @@ def make_card(
 ) -> dict[str, Any]:
     """What a model is, how it was made and how good it is, as JSON.
 
-    A first look at its robustness is one at some of the examples.
+    `some` are the examples of the first look at its robustness.
     """
     entry = models.entry(name)
     return {

@@ -46,7 +46,7 @@ def write_model(path):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A model of others, images for it, and the records of a quiet run."""
+    """A third-party model, images for it, and the records of a quiet run."""
     path = tmp_path_factory.mktemp("executors")
     model = write_model(path / "mine.keras")
     generator = np.random.default_rng(1)

@@ -1,4 +1,4 @@
-"""Models of others that are random, saturated, gray, or not what they seem."""
+"""Third-party models that are random, saturated, gray, or seem to be others."""
 
 import keras
 import numpy as np

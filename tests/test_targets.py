@@ -168,7 +168,7 @@ def test_models_of_others_may_be_named(tmp_path, classifier):
     first = write(tmp_path / "a.keras", classifier)
     (tmp_path / "other").mkdir()
     second = write(tmp_path / "other" / "a.keras", classifier)
-    with pytest.raises(ValueError, match="name those of others apart: one"):
+    with pytest.raises(ValueError, match="give third-party ones names: one"):
         targets.find_all(f"{first},{second}")
     found = targets.find_all(f"one={first}, two={second}")
     assert [target.name for target in found] == ["one", "two"]

@@ -30,7 +30,7 @@ class Repeated(foolbox.attacks.base.Repeated):
         count, pixels = samples.rows["images"].shape
         run = np.repeat(np.arange(self.times), count)
         runs = samples.take(np.tile(np.arange(count), self.times))
-        # No run of one seed is one of another's.
+        # Attacks of different seeds share no run.
         first = (self.times - 1) * self.attack.seed
         runs.rows["seeds"] += np.stack([first + run, 0 * run], 1).astype(
             np.int32

@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from dim_tf.attacks import splitmix
 
-# How many backward passes one that is traced now stands for: pfor makes many
-# of it, and still runs once what counts them.
+# Backward passes that one traced pass stands for: pfor makes many of it, and
+# still runs once what counts them.
 passes_at_once = contextvars.ContextVar("passes_at_once", default=1)
 
 # Methods of a problem that attacks may climb.

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 
 def most_likely(problem, scores, count: int):
-    """The classes that lead but for the images' own, best first.
+    """The best-scoring classes other than the images' own, best first.
 
     Args:
         problem: `Problem`.

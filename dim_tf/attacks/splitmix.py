@@ -41,7 +41,7 @@ def words(keys, count):
 
 
 def fold_in(keys, numbers):
-    """Keys of the parts `numbers` of what `keys` are the keys of."""
+    """A new key for each of some keys and its number."""
     return _mix(keys + _GOLDEN * (_word(numbers) + np.uint64(1)))
 
 

@@ -201,7 +201,7 @@ def on_ray(
 
 
 def _knock(address: str) -> None:
-    """Looks whether anybody is there, since Ray asks a dead one for minutes."""
+    """Checks that a cluster is there: Ray asks a dead address for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
         return

@@ -14,7 +14,7 @@ _ASKED_AGAIN = 10
 
 
 def check(model: keras.Model, examples: data.Examples) -> float:
-    """Looks whether a model and images fit together.
+    """Checks that a model and images fit together.
 
     Args:
         model: images -> dict with `scores`.
@@ -63,7 +63,7 @@ def check(model: keras.Model, examples: data.Examples) -> float:
 
 
 def _check_probabilities(model, examples):
-    """Looks whether what logarithms were taken of are probabilities."""
+    """Checks that what logarithms were taken of are probabilities."""
     if "probabilities" not in model.output:
         return
     given = metrics.outputs(model, examples.images, "probabilities")

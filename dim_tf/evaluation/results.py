@@ -136,7 +136,7 @@ def shard_path(folder: pathlib.Path, positions: range) -> pathlib.Path:
 
 
 def check_fingerprint(path: pathlib.Path, expected: Fingerprint) -> None:
-    """Looks whether a shard was made with what it should be.
+    """Checks that a shard was made with what it should be.
 
     Raises:
         ValueError: it was not, or the file is damaged; names what differs.

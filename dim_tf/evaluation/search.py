@@ -60,7 +60,7 @@ def search(
         attack: `spec.runnable(...)`.
         fmodel: foolbox model.
         trial: judges.
-        on_view: whether the foolbox model is but a view of the judge.
+        on_view: whether the foolbox model is only a view of the judge.
         others: whose images an attack starts from where it finds no starting
             point by itself; None: none.
 

@@ -40,7 +40,7 @@ class Target:
         weights_digest: of its weights, or of its files.
         load: makes the model, images in [0, 1] -> dict with `scores`.
         search_view: of the model, see `models.Entry`.
-        dataset: that it was trained on; empty: a model of others.
+        dataset: that it was trained on; empty: a third-party model.
         settings: see `config.beside_weights`.
         digest: what `weights_digest` would be now; None: as it was.
     """
@@ -74,11 +74,11 @@ def find(name_or_path: str, reading: Reading = wrapping.PLAIN) -> Target:
     Args:
         name_or_path: a key of `models.MODELS`, a folder with `card.json`, a
             Keras file, or the folder of a SavedModel; `name=path` gives a
-            model of others that name in records and tables.
-        reading: of a model of others.
+            third-party model that name in records and tables.
+        reading: of a third-party model.
 
     Raises:
-        ValueError, FileNotFoundError: as `models.find`; or a model of others
+        ValueError, FileNotFoundError: as `models.find`; or a third-party model
             has the name of one of this project, or no signatures.
     """
     given = pathlib.Path(name_or_path)
@@ -128,7 +128,7 @@ def _digest_of_card(folder: pathlib.Path) -> str:
 
 
 def _check_free(name: str, advice: str) -> None:
-    """Looks whether a model of others may be called so, and its folder, too."""
+    """Checks that a third-party model, and its folder, may be called so."""
     if name in (*models.MODELS, "", ".", "..") or "/" in name:
         raise ValueError(
             f"{name!r} is the name of a model of this project, or none of a "
@@ -142,7 +142,7 @@ def of_model(
     reading: Reading = wrapping.PLAIN,
     name: str = "model",
 ) -> Target:
-    """A model of others that is in memory.
+    """A third-party model that is in memory.
 
     Args:
         model: as `wrapping.wrap`.
@@ -213,11 +213,11 @@ def find_all(names: str, reading: Reading = wrapping.PLAIN) -> list[Target]:
 
     Args:
         names: or paths, each as of `find`.
-        reading: of all models of others.
+        reading: of all third-party models.
 
     Raises:
         ValueError: there are none, or several of one name, or a reading
-            without a model of others.
+            without a third-party model.
         FileNotFoundError: as `find`.
     """
     found = [find(name, reading) for name in config.listed(names)]
@@ -228,18 +228,18 @@ def find_all(names: str, reading: Reading = wrapping.PLAIN) -> list[Target]:
             f"--models={names} has several models of one name "
             f"({', '.join(target.name for target in found)}); their records "
             "would mix. Give each a command and a results folder of its own, "
-            "or name those of others apart: one=path,other=path"
+            "or give third-party ones names: one=path,other=path"
         )
     if reading != wrapping.PLAIN and all(target.dataset for target in found):
         raise ValueError(
             "--bounds, --signature, --scores and --probabilities are for "
-            f"models of others, and --models={names} are all of this project"
+            f"third-party models, and --models={names} are all of this project"
         )
     return found
 
 
 def check_dataset(found: list[Target], dataset: str) -> None:
-    """Looks whether models were trained on a data set, as far as is known.
+    """Checks that models were trained on a data set, as far as is known.
 
     Raises:
         ValueError: one was trained on another.

@@ -42,13 +42,13 @@ class AbsConfig:
     )
     abs_samples: int = config.setting(
         8_000,
-        "Of the prior, from which the search starts.",
+        "Samples of the prior that the search starts from.",
         minimum=1,
         in_weights=False,
     )
     abs_steps: int = config.setting(
         50,
-        "Of Adam, which refines the best sample.",
+        "Steps of Adam, which refine the best sample.",
         minimum=0,
         in_weights=False,
     )
@@ -60,13 +60,13 @@ class AbsConfig:
     )
     abs_radius: float = config.setting(
         5.0,
-        "Of the ball that holds the latents.",
+        "Radius of the ball that holds the latents.",
         minimum=0,
         in_weights=False,
     )
     abs_divergence_weight: float = config.setting(
         1.0,
-        "Of the latents' divergence from the prior, beside the squared error.",
+        "Weight of the latents' divergence from the prior in the search.",
         minimum=0,
         in_weights=False,
     )

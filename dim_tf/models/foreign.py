@@ -146,7 +146,7 @@ def images_of(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
 def checked(
     images: np.ndarray, labels: np.ndarray, source: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Looks whether arrays are images and labels.
+    """Checks that arrays are images and labels.
 
     Args:
         images: uint8, or float in [0, 1], `(n, height, width)` or `(n, height,

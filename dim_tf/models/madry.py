@@ -19,13 +19,13 @@ class MadryConfig:
     """Architecture of the challenge's network."""
 
     first_feature_maps: int = config.setting(
-        32, "Of the first convolution.", minimum=1
+        32, "Feature maps of the first convolution.", minimum=1
     )
     second_feature_maps: int = config.setting(
-        64, "Of the second convolution.", minimum=1
+        64, "Feature maps of the second convolution.", minimum=1
     )
     dense_units: int = config.setting(
-        1024, "Of the hidden dense layer.", minimum=1
+        1024, "Units of the hidden dense layer.", minimum=1
     )
 
     def __post_init__(self):

@@ -214,7 +214,7 @@ def serving(model: keras.Model) -> Callable:
 
 
 def _scores(model: keras.Model) -> Callable:
-    """`serving` without the outputs that are but pictures."""
+    """`serving` without the outputs that are only pictures."""
 
     def scores(images):
         outputs = serving(model)(images)

@@ -77,5 +77,5 @@ def _text(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {_text(of)}" for name, of in value.items())
     text = str(value)
-    # What is but a digest.
+    # What is only a digest.
     return text[:_DIGITS] if len(text) == 64 else text

@@ -236,12 +236,12 @@ def clean_accuracy(cells: list[Cell]) -> dict[str, Estimate]:
 def larger(
     first: Cell, second: Cell, *, within: bool = False
 ) -> Estimate | None:
-    """Share of samples that the first cell's distance is the larger of.
+    """Share of samples on which the first cell's distance is the larger one.
 
-    Of the samples that both have, those apart that are as far in both. The
-    same samples tell two cells apart that accuracies of so many cannot. The
-    interval is Clopper and Pearson's, which leaves one half out if and only if
-    the exact sign test tells the cells apart.
+    Of the samples that both have, ties left out. The same samples can tell two
+    cells apart where accuracies of so many cannot. The interval is Clopper and
+    Pearson's, which leaves one half out if and only if the exact sign test
+    tells the cells apart.
 
     Args:
         first, second: of two models.

@@ -110,7 +110,7 @@ def _texts(cells, models, attack, text=None, mark="") -> list[str]:
 
 
 def check(cells: list[Cell], whole: Collection[str] = ()) -> None:
-    """Looks whether all models have the same attacks, on samples of their own.
+    """Checks that all models have the same attacks, on samples of their own.
 
     Args:
         cells: of all models and norms.

@@ -123,7 +123,7 @@ class Version:
 
     @property
     def default(self) -> Signature:
-        """What answers who names no signature."""
+        """The signature of requests that name none."""
         return self.signatures[DEFAULT]
 
     def scores(self, images: tf.Tensor) -> tf.Tensor:

@@ -38,7 +38,7 @@ class TrainConfig:
         "dim", "Model to train; bi_* share its weights.", choices=TRAINABLE
     )
     seed: int = config.setting(
-        0, "Of weights, order and noise.", minimum=0, maximum=2**31 - 1
+        0, "Seed of weights, order and noise.", minimum=0, maximum=2**31 - 1
     )
     batch_size: int = config.setting(
         128, "Images per step; for ABS, of each class.", minimum=1

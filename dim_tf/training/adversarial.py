@@ -45,7 +45,7 @@ class AdversarialRecipe:
     )
     adversarial_loss: str = config.setting(
         "cross_entropy",
-        "What PGD climbs; the paper's: what the training descends.",
+        "Loss that PGD ascends; the paper's is cross_entropy, the training's.",
         choices=LOSSES,
     )
     adversarial_warmup: float = config.setting(

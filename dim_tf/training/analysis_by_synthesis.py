@@ -35,8 +35,8 @@ class AbsRecipe:
     )
     abs_training_divergence_weight: float = config.setting(
         0.25,
-        "Of the latents' divergence from the prior, beside the squared error: "
-        "in training, where less gives sharper decoders.",
+        "Weight of the latents' divergence from the prior, beside the squared "
+        "error, in training; less gives sharper decoders.",
         minimum=0,
     )
     abs_scale_images: int = config.setting(
