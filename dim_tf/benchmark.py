@@ -48,7 +48,7 @@ from dim_tf.evaluation import targets
 from dim_tf.models import dim
 from dim_tf.models import saving
 from dim_tf.reporting import benchmarks
-from dim_tf.reporting import cards
+from dim_tf.reporting import formats
 
 # What can be timed, and the settings that it depends on.
 _SUBJECTS = {
@@ -248,7 +248,7 @@ def main(argv: list[str]) -> None:
         config.reject_flags(dim.DimConfig, reason)
     if settings.subject == "attacks":
         rows = attack_rows(settings, config.from_flags(data.DataConfig))
-        print(cards.to_markdown(benchmarks.attacks_table(rows)), end="\n\n")
+        print(formats.to_markdown(benchmarks.attacks_table(rows)), end="\n\n")
         for level, sentence in benchmarks.summary(rows):
             print(f"{level}: {sentence}")
     elif settings.subject == "stack":

@@ -215,12 +215,12 @@ def _document(settings: ReportConfig, output: pathlib.Path) -> str:
     )
 
 
-def _print(rows: cards.Rows, notes: list[tuple[str, str]]) -> None:
+def _print(rows: formats.Rows, notes: list[tuple[str, str]]) -> None:
     console = rich.console.Console()
     if console.is_terminal:
         console.print(formats.to_rich(rows))
     else:
-        print(cards.to_markdown(rows))
+        print(formats.to_markdown(rows))
     if notes:
         print()
     for level, sentence in notes:

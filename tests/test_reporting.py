@@ -8,6 +8,7 @@ import pytest
 
 from dim_tf import report
 from dim_tf.reporting import cards
+from dim_tf.reporting import formats
 
 
 def card(model="dim", accuracy=0.9, **recipe):
@@ -75,7 +76,7 @@ def test_an_empty_folder_is_an_error(tmp_path, table):
 
 
 def test_markdown_has_a_rule_below_the_header():
-    text = cards.to_markdown([("a", "b"), ("1", "2")])
+    text = formats.to_markdown([("a", "b"), ("1", "2")])
     assert text.splitlines() == ["| a | b |", "| -- | -- |", "| 1 | 2 |"]
 
 

@@ -11,6 +11,7 @@ from dim_tf.evaluation import results
 from dim_tf.evaluation import thresholds
 from dim_tf.models import saving
 from dim_tf.reporting import cards
+from dim_tf.reporting import formats
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 # What the paper reports, or better.
@@ -70,14 +71,14 @@ def test_weights_stay_small():
 
 
 def test_readme_table_is_made_from_the_cards():
-    table = cards.to_markdown(cards.models_table(ROOT / "saved_models"))
+    table = formats.to_markdown(cards.models_table(ROOT / "saved_models"))
     assert table in (ROOT / "README.md").read_text()
 
 
 def test_tried_recipes_are_documented_from_their_cards():
     table = cards.recipes_table(ROOT / "results" / "recipes")
     text = (ROOT / "docs" / "RECIPES.md").read_text()
-    assert cards.to_markdown(table) in text
+    assert formats.to_markdown(table) in text
 
 
 @pytest.mark.parametrize(

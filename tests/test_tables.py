@@ -117,7 +117,7 @@ def test_samples_are_matched_by_name():
     second = statistics.Cell(
         "m", "b", "l2", np.array([2, 3, 4]), np.array([2.0, 0.0, 4.0]), 1.5
     )
-    both = statistics.closest([first, second], "all")
+    both = statistics.closest([first, second])
     assert both.samples.tolist() == [2, 4]
     assert both.distances.tolist() == [2.0, 3.0]
 
@@ -283,7 +283,7 @@ def test_images_of_two_data_sets_are_no_samples_of_one():
     other = records(("cnn", "l2_bim", "l2", [1.0]), dataset="kmnist")
     cells = statistics.cells(pa.concat_tables([bim, other]))
     assert [cell.dataset for cell in cells] == ["mnist", "kmnist"]
-    assert statistics.closest(cells[1:], "all").dataset == "kmnist"
+    assert statistics.closest(cells[1:]).dataset == "kmnist"
 
 
 def test_models_of_one_name_are_not_mixed():

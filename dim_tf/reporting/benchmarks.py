@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from dim_tf.benchmarking.strength import weaker
-from dim_tf.reporting.cards import Rows
+from dim_tf.reporting.formats import Rows
 
 
 def read(path: pathlib.Path) -> list[dict[str, Any]]:

@@ -4,6 +4,8 @@ import json
 import pathlib
 from typing import Any
 
+from dim_tf.reporting.formats import Rows
+
 _BUDGETS = {
     "l2_1.5": "L2 1.5",
     "linf_0.2": "Linf 0.2",
@@ -14,7 +16,6 @@ _NEEDED = {
     *("model", "summary", "parameters", "settings", "clean_accuracy"),
     *("validation_accuracy", "robust_accuracy_upper_bounds"),
 }
-Rows = list[tuple[str, ...]]
 
 
 def models_table(saved_models: pathlib.Path) -> Rows:
@@ -81,15 +82,6 @@ def recipes_table(recipes: pathlib.Path) -> Rows:
         for (path, card), each in zip(cards, settings, strict=True)
     ]
     return [(*header, *_BUDGETS.values()), *rows]
-
-
-def to_markdown(rows: Rows) -> str:
-    """A Markdown table of rows whose first is the header."""
-    header, *body = (
-        tuple(cell.replace("|", r"\|") for cell in row) for row in rows
-    )
-    lines = [" | ".join(row) for row in (header, ["--"] * len(header), *body)]
-    return "\n".join(f"| {line} |" for line in lines)
 
 
 def _cards(

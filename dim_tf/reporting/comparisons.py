@@ -12,7 +12,7 @@ from dim_tf.evaluation import thresholds
 from dim_tf.reporting import paper
 from dim_tf.reporting import statistics
 from dim_tf.reporting import tables
-from dim_tf.reporting.cards import Rows
+from dim_tf.reporting.formats import Rows
 from dim_tf.reporting.statistics import Cell
 from dim_tf.reporting.statistics import Estimate
 
@@ -236,7 +236,7 @@ def narrowing_table(cells: list[Cell]) -> Rows:
                 if (cell.model, cell.norm) == (model, norm)
             ]
             for taken in _narrowing(own):
-                together = statistics.closest(taken, f"all_{norm}")
+                together = statistics.closest(taken)
                 accuracy = statistics.robust_accuracy(together)
                 median = statistics.median_distance(together).value
                 last = _left(taken) == _left(own)
@@ -253,7 +253,7 @@ def narrowing_table(cells: list[Cell]) -> Rows:
 
 def _narrowing(cells: list[Cell]) -> Iterator[list[Cell]]:
     """The strongest cell, then with the one that adds most, and so on."""
-    if not cells or not len(statistics.closest(cells, "").samples):
+    if not cells or not len(statistics.closest(cells).samples):
         return
     rest = list(cells)
     taken: list[Cell] = []
@@ -265,10 +265,10 @@ def _narrowing(cells: list[Cell]) -> Iterator[list[Cell]]:
 
 
 def _left(cells: list[Cell]) -> float:
-    return statistics.robust_accuracy(statistics.closest(cells, "")).value
+    return statistics.robust_accuracy(statistics.closest(cells)).value
 
 
 def _paper_minimum(cells: list[Cell]) -> str:
-    together = statistics.closest(cells, f"all_{cells[0].norm}")
+    together = statistics.closest(cells)
     accuracy = paper.accuracy(together)
     return "-" if accuracy is None else f"{accuracy:.0%}"

@@ -145,7 +145,7 @@ def _gains(cells, probes):
         if (probe.model, name) not in attacks:
             continue
         attack = attacks[probe.model, name]
-        both = statistics.closest([attack, probe], name)
+        both = statistics.closest([attack, probe])
         if not len(both.samples):
             continue
         # The threshold alone is the lesser work of the two.
@@ -223,7 +223,7 @@ def _reach(records) -> dict[tuple[str, str], float]:
 
 def _survivors(model, norm, members, epsilon, limit):
     """Far enough from its images no model is robust."""
-    overall = statistics.closest(members, "all")
+    overall = statistics.closest(members)
     if not len(overall.samples):
         return
     left = np.isinf(overall.distances).mean()
@@ -262,8 +262,8 @@ def _blind_attacks(model, norm, members, seeing_pairs):
     blind = [cell for cell, does in zip(members, sees, strict=True) if not does]
     if not (seeing and blind):
         return
-    best = statistics.closest(seeing, "gradients")
-    best_blind = statistics.closest(blind, "decisions")
+    best = statistics.closest(seeing)
+    best_blind = statistics.closest(blind)
     common = np.intersect1d(best.samples, best_blind.samples)
     if not len(common):
         return

@@ -9,9 +9,7 @@ import re
 import rich.markup
 import rich.table
 
-from dim_tf.reporting.cards import Rows
-from dim_tf.reporting.cards import to_markdown
-
+Rows = list[tuple[str, ...]]
 _LATEX_SPECIAL = str.maketrans(
     {
         **{character: f"\\{character}" for character in "%_&#${}"},
@@ -35,6 +33,15 @@ def to_rich(rows: Rows) -> rich.table.Table:
     for row in body:
         table.add_row(*row)
     return table
+
+
+def to_markdown(rows: Rows) -> str:
+    """A Markdown table of rows whose first is the header."""
+    header, *body = (
+        tuple(cell.replace("|", r"\|") for cell in row) for row in rows
+    )
+    lines = [" | ".join(row) for row in (header, ["--"] * len(header), *body)]
+    return "\n".join(f"| {line} |" for line in lines)
 
 
 def to_csv(rows: Rows) -> str:

@@ -16,7 +16,7 @@ from dim_tf.reporting import formats
 from dim_tf.reporting import provenance
 from dim_tf.reporting import statistics
 from dim_tf.reporting import tables
-from dim_tf.reporting.cards import Rows
+from dim_tf.reporting.formats import Rows
 
 _TEMPLATE = pathlib.Path(__file__).with_name("page.html")
 

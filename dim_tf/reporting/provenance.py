@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dim_tf.evaluation import results
-from dim_tf.reporting.cards import Rows
+from dim_tf.reporting.formats import Rows
 
 # Of a digest: enough to tell weights apart.
 _DIGITS = 12

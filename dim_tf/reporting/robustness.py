@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dim_tf.evaluation.results import PROBE
-from dim_tf.reporting import cards
 from dim_tf.reporting import diagnostics
 from dim_tf.reporting import formats
 from dim_tf.reporting import statistics
@@ -38,7 +37,7 @@ class Robustness:
         rows = tables.results_table(
             self.records, allow_missing=True, limits=self.thresholds
         )
-        return f"{cards.to_markdown(rows)}\n\n{formats.listing(self.signs)}"
+        return f"{formats.to_markdown(rows)}\n\n{formats.listing(self.signs)}"
 
     # What consoles and notebooks show.
     __repr__ = _repr_markdown_ = __str__

@@ -64,18 +64,19 @@ def cells(
         ValueError: a sample has two records of one attack, or a model has
             records of several data sets, or of several weights.
     """
-    return _cells(records.filter(_is_probe(records, pc.not_equal)), limits)
+    return _cells(_less_probes(records), limits)
 
 
 def probes(
     records: pa.Table, limits: Mapping[str, float] = thresholds.PAPER
 ) -> list[Cell]:
     """The cells of the probes; see `evaluation.probes`."""
-    return _cells(records.filter(_is_probe(records, pc.equal)), limits)
+    own = records.filter(pc.equal(records["preset"], results.PROBE))
+    return _cells(own, limits)
 
 
-def _is_probe(records, compare):
-    return compare(records["preset"], results.PROBE)
+def _less_probes(records):
+    return records.filter(pc.not_equal(records["preset"], results.PROBE))
 
 
 def _cells(records: pa.Table, limits: Mapping[str, float]) -> list[Cell]:
@@ -137,10 +138,11 @@ def _encoded(column) -> tuple[np.ndarray, list[str]]:
     return codes, encoded.dictionary.to_pylist()
 
 
-def closest(members: list[Cell], name: str) -> Cell:
+def closest(members: list[Cell]) -> Cell:
     """Several attacks on a model as one, on the samples that all have.
 
-    In a sweep that is not finished, these may be none.
+    It is called `all_<norm>`. In a sweep that is not finished, these samples
+    may be none.
     """
     common = members[0].samples
     for cell in members[1:]:
@@ -151,7 +153,7 @@ def closest(members: list[Cell], name: str) -> Cell:
     ]
     return dataclasses.replace(
         members[0],
-        attack=name,
+        attack=f"all_{members[0].norm}",
         samples=common,
         distances=np.min(distances, axis=0),
         parts=frozenset(cell.attack for cell in members),
@@ -168,7 +170,7 @@ def closest_by_model(cells: list[Cell], norm: str) -> list[Cell]:
     for cell in cells:
         if cell.norm == norm:
             members.setdefault(cell.model, []).append(cell)
-    found = [closest(own, f"all_{norm}") for own in members.values()]
+    found = [closest(own) for own in members.values()]
     return [cell for cell in found if len(cell.samples)]
 
 
@@ -184,7 +186,7 @@ def closest_across_norms(records: pa.Table) -> list[Cell]:
         Cells called `any_<norm>`, of the samples that all attacks on a model
         have, where there are some.
     """
-    own = records.filter(_is_probe(records, pc.not_equal))
+    own = _less_probes(records)
     attacks = own.group_by("model").aggregate([("attack", "count_distinct")])
     wanted = [(f"distance_{norm}", "min") for norm in thresholds.PAPER]
     least = own.group_by(["model", "sample"], use_threads=False)

@@ -11,7 +11,7 @@ from dim_tf.evaluation import results
 from dim_tf.evaluation import thresholds
 from dim_tf.reporting import paper
 from dim_tf.reporting import statistics
-from dim_tf.reporting.cards import Rows
+from dim_tf.reporting.formats import Rows
 from dim_tf.reporting.statistics import Cell
 from dim_tf.reporting.statistics import Estimate
 
