@@ -291,6 +291,20 @@ def test_models_of_more_samples_are_asked_of_those_of_another(tmp_path):
         fill("{{ on_samples_of('cnn').samples('dim') }}", tmp_path, table)
 
 
+def test_a_model_is_asked_of_its_samples_in_other_records(tmp_path):
+    path = results.shard_path(tmp_path / "fewer" / "dim" / "l2_pgd", range(2))
+    fewer = records(("dim", "l2_pgd", "l2", [5.0, 6.0]))
+    results.write_shard(path, fewer.to_pydict(), {})
+    table = records(("dim", "l2_bim", "l2", [1.0, 2.0, 3.0, 4.0]))
+    few = f"on_samples_of('dim', records('{tmp_path / 'fewer'}'))"
+    for asked, expected in (
+        ("samples('dim')", "2"),
+        ("accuracy('l2_bim', 'dim')", "50%"),
+    ):
+        assert fill(f"{{{{ {few}.{asked} }}}}", tmp_path, table) == expected
+        assert fill(f"{{{{ {asked} }}}}", tmp_path, table) != expected
+
+
 def test_an_attack_may_have_more_samples_than_another(tmp_path):
     table = records(
         ("dim", "l2_bim", "l2", [1.0, 2.0, 3.0]),

@@ -369,6 +369,19 @@ def test_intervals_are_as_the_reading_says():
     assert all(apart(row, model, "bi_abs") for model in others)
 
 
+def test_gradients_are_masked_where_the_reading_says():
+    found = re.findall(
+        r"^- alarm: (\d+)% of the samples of (\w+) survive the (\w+) attacks "
+        r"that use gradients",
+        PAGE,
+        re.MULTILINE,
+    )
+    shares = {(model, norm): int(share) for share, model, norm in found}
+    worst = shares.pop(("madry", "l0"))
+    assert max(shares.values()) < worst
+    assert shares.keys() == {("madry", "l2"), ("bi_dim", "l0"), ("dim", "l0")}
+
+
 def test_in_every_norm_and_refined_the_two_are_not_told_apart():
     assert "Nor is it where an adversarial counts in every norm" in " ".join(
         PAGE.split()

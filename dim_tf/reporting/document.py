@@ -32,6 +32,8 @@ A template is Jinja's, and calls these:
     {{ on_samples_of("abs").summary("dim") }}
                                     the same of the samples of one model alone,
                                     where others have more
+    {{ on_samples_of("abs", records("folder")).accuracy("l2_bim", "abs") }}
+                                    the same of those that it has in others
 
 so that numbers need not be written by hand. With `--allow_missing`, `-` stands
 for what is of no sample: a minimum over attacks that have none in common. It
@@ -54,10 +56,10 @@ from dim_tf.reporting import formats
 from dim_tf.reporting import paper
 from dim_tf.reporting import statistics
 from dim_tf.reporting import tables
-from dim_tf.reporting.cards import Rows
-from dim_tf.reporting.cards import to_markdown
 from dim_tf.reporting.drawing import Adversarials
 from dim_tf.reporting.drawing import Drawing
+from dim_tf.reporting.formats import Rows
+from dim_tf.reporting.formats import to_markdown
 from dim_tf.reporting.lookup import Lookup
 from dim_tf.reporting.lookup import percent
 
@@ -126,10 +128,13 @@ class _Numbers(Lookup):
         if not allow_missing:
             tables.check(self.cells, tables.norms_of_paper(records))
 
-    def on_samples_of(self, model: str) -> "_Numbers":
-        """The numbers of all models on the samples of this one."""
-        self.require(model)
-        own = self._records.filter(pc.field("model") == model)["sample"]
+    def on_samples_of(
+        self, model: str, others: "_Numbers | None" = None
+    ) -> "_Numbers":
+        """The numbers on the samples of a model alone, here or in others."""
+        others = others or self
+        others.require(model)
+        own = others._records.filter(pc.field("model") == model)["sample"]
         there = self._records.filter(pc.field("sample").isin(own.unique()))
         return _Numbers(there, self._compared, self._allow_missing)
 
