@@ -166,6 +166,58 @@ def test_a_notebook_without_widgets_gets_no_bar_and_no_warning(tmp_path):
     assert progress.follow([], iter([]), tmp_path, 0, notebook) == {}
 
 
+@pytest.fixture
+def terminal(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")  # whatever the tests run on
+    return rich.console.Console(
+        file=io.StringIO(), force_terminal=True, width=200, color_system=None
+    )
+
+
+def wait_for(text, terminal):
+    end = time.monotonic() + 20
+    while text not in terminal.file.getvalue():  # drawn ten times a second
+        assert time.monotonic() < end, terminal.file.getvalue()
+        time.sleep(0.01)
+
+
+def test_a_terminal_is_told_what_comes_and_how_long_it_takes(folder, terminal):
+    count = 10**5
+    todo = [
+        dataclasses.replace(
+            job, shard=dataclasses.replace(job.shard, positions=range(count))
+        )
+        for job in jobs(folder, "told", COUNT)
+    ]
+
+    def expected(attack):
+        costs = results.read(folder / "quiet" / "mine" / attack, ["seconds"])
+        seconds = count * costs["seconds"].to_numpy().mean()
+        return f"mine {attack}, about {seconds:.0f} s"
+
+    def reports():
+        # The last one is done before its turn.
+        for likely, done in ((0, 0), (1, 2), (1, 1)):
+            wait_for(expected(ATTACKS[likely]), terminal)
+            yield executors.Done(todo[done], 1.0)
+
+    progress.follow(todo, reports(), folder / "quiet", COUNT, terminal)
+    *_, last, _ = terminal.file.getvalue().splitlines()
+    assert f"{3 * count}/{3 * count}" in last
+    assert "mine: clean accuracy 100.0% on 24 images" in (
+        terminal.file.getvalue()
+    )
+
+
+def test_a_terminal_is_told_no_time_that_is_not_known(folder, terminal):
+    (job, *_) = jobs(folder, "told", COUNT)
+    reports = iter([executors.Done(job, 1.0)])
+    progress.follow([job], reports, folder / "none", COUNT, terminal)
+    shown = terminal.file.getvalue()
+    assert "mine l2_bim" in shown
+    assert "about" not in shown
+
+
 def descendants(title):
     """Own processes of a title, such as Ray gives its workers."""
     parents, titled = {}, []
