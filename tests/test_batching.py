@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import threading
 
 import numpy as np
 import pytest
@@ -86,3 +87,48 @@ def test_what_is_no_array_at_all_leaves_the_next_request_alone(outputs):
     )
     assert all(isinstance(error, AttributeError) for error in failed)
     np.testing.assert_array_equal(answered["y"], [1, 1])
+
+
+@pytest.mark.parametrize(
+    ("refused", "expected"),
+    [(0, [[1, 2], [3, 5]]), (1, [[1, 2], [1], [2], [3, 5]])],
+)
+def test_who_no_longer_listens_keeps_nobody_waiting(refused, expected):
+    begun, go_on, calls = threading.Event(), threading.Event(), []
+
+    def run(inputs):
+        calls.append(inputs["x"].tolist())
+        begun.set()
+        assert go_on.wait(20)
+        if refused in inputs["x"]:
+            raise ValueError("not this one")
+        return {"y": 2 * inputs["x"]}
+
+    async def ask_all():
+        with concurrent.futures.ThreadPoolExecutor(1) as executor:
+            batcher = Batcher(
+                run,
+                executor,
+                max_rows=4,
+                max_waiting=8,
+                observe=lambda rows: None,
+            )
+
+            def ask(value):
+                return batcher.predict({"x": np.array([value])})
+
+            left = [asyncio.create_task(ask(1)), asyncio.create_task(ask(2))]
+            await asyncio.to_thread(begun.wait, 20)
+            stays = asyncio.create_task(ask(3))
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(ask(4), 0.05)
+            left[0].cancel()  # whose call is running
+            last = asyncio.create_task(ask(5))
+            await asyncio.sleep(0)
+            go_on.set()
+            async with asyncio.timeout(20):
+                return [await each for each in (left[1], stays, last)]
+
+    answers = asyncio.run(ask_all())
+    assert [outputs["y"].tolist() for outputs in answers] == [[4], [6], [10]]
+    assert calls == expected
