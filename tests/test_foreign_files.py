@@ -41,6 +41,20 @@ def test_of_several_outputs_one_is_named(name, images, tmp_path):
     assert len(digests) == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("m.keras", r"m\.keras must have one input, got .*6, 5, 3.*6, 5, 3"),
+        ("m", "signature 'serving_default' of .*m must have one .*got a, b$"),
+    ],
+)
+def test_a_model_of_two_inputs_is_refused(name, message, tmp_path):
+    inputs = [keras.Input(SHAPE, name=each) for each in "ab"]
+    model = keras.Model(inputs, scores_of(inputs[0] - inputs[1]))
+    with pytest.raises(ValueError, match=message):
+        loaded(saved(model, tmp_path / name))
+
+
 def exported(function, path, *shape, dtype=tf.float32):
     module = tf.Module()
     module.call = tf.function(

@@ -126,6 +126,61 @@ def test_outputs_of_other_rows_than_the_inputs(tmp_path):
             assert ask([5.0, 7.0, 6.0]).status_code == 200
 
 
+@pytest.fixture(scope="module")
+def of_two(tmp_path_factory):
+    """Client of a service of a model that takes one input from another."""
+    folder = tmp_path_factory.mktemp("of_two")
+    specs = [tf.TensorSpec((None,), name=name) for name in "ab"]
+    difference = tf.function(lambda a, b: {"y": a - b}, specs)
+    save(folder, "of_two", serving_default=difference)
+    with serving(folder) as client:
+        yield client
+
+
+def predict_of_two(client, **body):
+    return client.post("/v1/models/of_two:predict", json=body)
+
+
+def infer_of_two(client, **columns):
+    tensors = [
+        {"name": name, "shape": [len(data)], "datatype": "FP32", "data": data}
+        for name, data in columns.items()
+    ]
+    return client.post("/v2/models/of_two/infer", json={"inputs": tensors})
+
+
+def test_two_inputs_keep_their_names(of_two):
+    # Not in the model's order.
+    rows = [{"b": 1.0, "a": 5.0}, {"a": 7.0, "b": 4.0}]
+    columns = {"b": [1.0, 4.0], "a": [5.0, 7.0]}
+    found = predict_of_two(of_two, instances=rows).json()
+    assert found == {"predictions": [4.0, 3.0]}
+    assert predict_of_two(of_two, inputs=columns).json() == {
+        "outputs": [4.0, 3.0]
+    }
+    (output,) = infer_of_two(of_two, **columns).json()["outputs"]
+    assert (output["name"], output["data"]) == ("y", [4.0, 3.0])
+
+
+def test_two_inputs_are_named_and_of_as_many_rows(of_two):
+    # TensorFlow would spread the one over the others.
+    columns = {"a": [1.0, 2.0, 3.0], "b": [1.0]}
+    rows = "inputs have different numbers of rows: [1, 3]"
+    names = "name the inputs: a, b"
+    missing = "expected the inputs a, b, got a"
+    for response, message in (
+        (predict_of_two(of_two, inputs=columns), rows),
+        (infer_of_two(of_two, **columns), rows),
+        (predict_of_two(of_two, inputs=[1.0, 2.0]), names),
+        (predict_of_two(of_two, instances=[1.0, 2.0]), names),
+        (predict_of_two(of_two, instances=[{"a": 1.0}]), missing),
+        (predict_of_two(of_two, inputs={"a": [1.0]}), missing),
+        (infer_of_two(of_two, a=[1.0]), missing),
+    ):
+        assert response.status_code == 400
+        assert response.json() == {"error": message}
+
+
 def classifier(classes=10, dtype=tf.float32):
     spec = tf.TensorSpec((None, 28, 28, 1), dtype, name="images")
 
