@@ -1,4 +1,4 @@
-"""Records that are there already: whose they are, and if they are sound."""
+"""Records that are there already, and what is left for whom beside them."""
 
 import dataclasses
 
@@ -11,7 +11,9 @@ from test_sweep import run
 
 from dim_tf.evaluation import executors
 from dim_tf.evaluation import planning
+from dim_tf.evaluation import sweep
 from dim_tf.evaluation import targets
+from dim_tf.evaluation.campaign import Campaign
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +62,54 @@ def test_a_damaged_file_of_another_model_stops_nobody(subject, tmp_path):
     assert planning.seconds_per_sample(tmp_path, "third", "l2_ddn") > 0
     assert planning.seconds_per_sample(tmp_path, "other", "l2_ddn") > 0
     assert planning.seconds_per_sample(tmp_path, "other", "l2_bim") is None
+
+
+def shares(folder, count, size):
+    """What each of so many machines has left to do."""
+    target = targets.Target("toy", "digest", lambda: None)
+    found = []
+    for index in range(count):
+        campaign = Campaign(
+            preset="quick",
+            attacks=[BIM.spec, DDN.spec],
+            num_examples=COUNT,
+            dataset="toys",
+            probes=False,
+            shard_size=size,
+            shard_index=index,
+            shard_count=count,
+        )
+        jobs = campaign.jobs([target], folder)
+        found.append([job.shard for job in jobs])
+    return found
+
+
+def test_machines_share_the_work_whoever_is_ahead(subject, tmp_path):
+    before = shares(tmp_path, 3, 5)
+    everything = planning.plan(tmp_path, [BIM, DDN], COUNT, 5)
+    paths = [shard.path for share in before for shard in share]
+    assert sorted(paths) == sorted(shard.path for shard in everything)
+    assert [len(share) for share in before] == [4, 4, 4]
+    done, *left = before[0]
+    sweep.run_shard(done, subject, jit_compile=False)
+    assert shares(tmp_path, 3, 5) == [left, *before[1:]]
+
+
+def test_machines_share_attacks_of_one_file_each(tmp_path):
+    first, second = shares(tmp_path, 2, COUNT)
+    assert [shard.cell.spec.name for shard in first] == ["l2_bim"]
+    assert [shard.cell.spec.name for shard in second] == ["l2_ddn"]
+
+
+@pytest.mark.parametrize(
+    ("done", "count", "size", "expected"),
+    [
+        ({3, 4}, 8, 8, [range(0, 3), range(5, 8)]),
+        ({3, 4}, 8, 4, [range(0, 3), range(5, 8)]),
+        ({0, 5}, 6, 3, [range(1, 3), range(3, 5)]),
+        ({1}, 7, 3, [range(0, 1), range(2, 3), range(3, 6), range(6, 7)]),
+        (set(range(9)), 7, 3, []),
+    ],
+)
+def test_files_end_where_others_begin(done, count, size, expected):
+    assert list(planning._gaps(done, count, size)) == expected
