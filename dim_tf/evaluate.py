@@ -156,7 +156,10 @@ class EvaluateConfig:
                 f"{self.bounds!r}"
             ) from None
         reading = wrapping.Reading(
-            bounds, self.signature, self.probabilities, self.scores
+            bounds=bounds,
+            signature=self.signature,
+            probabilities=self.probabilities,
+            scores=self.scores,
         )
         return targets.find_all(self.models, reading)
 

@@ -37,6 +37,10 @@ def run():
         (["evaluate", "--models=nothing"], "neither a folder nor"),
         (["evaluate", "--models="], "must name at least one"),
         (["evaluate", "--models=dim", "--bounds=0..255"], "of this project"),
+        (
+            ["evaluate", "--bounds=a..b"],
+            "low..high, such as 0..255, got 'a..b'",
+        ),
         (["evaluate", "--dataset=fashion_mnist"], "not on fashion_mnist"),
         (["evaluate", "--images=no.npz", "--dry_run"], "there is no no.npz"),
         (["evaluate", "--shard_index=2"], "less than --shard_count=1, got 2"),
