@@ -1,5 +1,7 @@
 """One call from Python says what the commands say, and the truth."""
 
+import contextlib
+
 import foolbox
 import keras
 import numpy as np
@@ -21,6 +23,7 @@ from dim_tf.attacks.suite import PRESETS
 from dim_tf.evaluation import results
 from dim_tf.evaluation import targets
 
+precision = tf.config.experimental
 COUNT = 8
 WEIGHTS = np.linspace(-1, 1, 36).astype(np.float32)
 OFFSET = 0.6
@@ -393,3 +396,34 @@ def test_what_is_found_is_said_unless_it_must_not(images, capsys):
     assert "model: clean accuracy 100.0% on 8 images" in capsys.readouterr().out
     measure(dense(), images, labels)
     assert not capsys.readouterr().out
+
+
+@pytest.fixture(params=[True, False], ids=["on", "off"])
+def tensor_float_32(request):
+    before = precision.tensor_float_32_execution_enabled()
+    precision.enable_tensor_float_32_execution(request.param)
+    yield request.param
+    precision.enable_tensor_float_32_execution(before)
+
+
+@pytest.mark.parametrize(
+    ("score", "outcome"),
+    [
+        (linear(WEIGHTS, OFFSET), contextlib.nullcontext()),
+        (not_a_number, pytest.raises(ValueError, match="not finite")),
+    ],
+    ids=["sound", "sick"],
+)
+def test_attacks_alone_do_without_tensor_float_32(
+    score, outcome, tensor_float_32, images
+):
+    seen = []
+
+    def model(images):
+        seen.append(precision.tensor_float_32_execution_enabled())
+        return score(images)
+
+    with outcome:
+        measure(model, images, np.zeros(COUNT, int), only="l2_ddn30")
+    assert not seen[-1]
+    assert precision.tensor_float_32_execution_enabled() == tensor_float_32
