@@ -15,6 +15,7 @@ from tiny_nets import NET
 from tiny_nets import check_rows_are_independent
 from tiny_nets import foolbox_model
 
+from dim_tf.attacks import adaptor
 from dim_tf.attacks import l1_ball
 from dim_tf.attacks import speculation
 from dim_tf.attacks import splitmix
@@ -93,6 +94,30 @@ def test_the_answer_is_that_of_one_query_at_a_time(norm, rows, monkeypatch):
     monkeypatch.setattr(speculation, "ROWS", 1)
     one, _ = run(*call, norm=norm, queries=150)
     np.testing.assert_allclose(many, one, 0, 1e-6)
+
+
+@BALLS
+def test_calls_are_no_larger_than_memory_allows(norm, monkeypatch):
+    def run_logged():
+        seen = []
+
+        def logged(images):
+            log = lambda images: seen.append(len(images))  # noqa: E731
+            tf.py_function(log, [images], [])
+            return NET(images)
+
+        call = (NET.images[:2], NET.labels[:2], EPSILONS[norm] / 2)
+        found, _ = run(logged, *call, norm=norm, queries=150)
+        return found, max(seen)
+
+    free, largest = run_logged()
+    assert largest == speculation.ROWS
+    for most, expected in ((10, 10), (1, 2)):
+        monkeypatch.setattr(adaptor, "GRID_VALUES", most * PIXELS)
+        found, largest = run_logged()
+        # But for one candidate of each image.
+        assert largest == expected
+        np.testing.assert_allclose(found, free, 0, 1e-6)
 
 
 def test_squares_shrink_as_in_the_paper():
