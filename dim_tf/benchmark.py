@@ -144,7 +144,7 @@ def attack_rows(
     factor = settings.score_factor
     if factor != 1:
         scores = keras.layers.Rescaling(factor)(model.output["scores"])
-        model = keras.Model(model.input, {"scores": scores})
+        model = keras.Model(model.input, {"scores": scores}, name=model.name)
     return files.fill(
         output,
         settings.attack_names,

@@ -7,6 +7,7 @@ import pytest
 
 from dim_tf import benchmark
 from dim_tf import data
+from dim_tf import models
 from dim_tf.attacks import suite
 from dim_tf.benchmarking import attacks
 from dim_tf.benchmarking import files
@@ -127,8 +128,6 @@ def test_a_large_batch_takes_fewer_steps_of_what_is_long():
 
 @pytest.fixture
 def subject(saved_models, generator):
-    from dim_tf import models
-
     model = models.load_outputs("dim")
     images = generator.uniform(size=(4, *data.IMAGE_SHAPE)).astype(np.float32)
     labels = np.argmax(model(images)["scores"], 1).astype(np.int64)
@@ -238,6 +237,46 @@ def test_rows_are_kept_and_not_made_again(subject, tmp_path, monkeypatch):
         ValueError, match="l2_fgm on 4 images as .*random_start=F"
     ):
         fill(["l2_bim"])
+
+
+@pytest.fixture
+def race(saved_models, generator, monkeypatch):
+    """Function that gives what would be raced, on images of given labels."""
+    plain = models.load_outputs("dim")
+    images = generator.uniform(size=(9, *data.IMAGE_SHAPE)).astype(np.float32)
+    scores = plain(images)["scores"].numpy()
+
+    def race(shift=0, **settings):
+        labels = (scores.argmax(1) + shift) % data.NUM_CLASSES
+        examples = data.Examples(images, labels, np.arange(9))
+        given = {}
+
+        def fill(output, names, subject, of, *made_with, **keywords):
+            given.update(keywords, subject=subject, of=of)
+            return []
+
+        monkeypatch.setattr(data, "load", lambda dataset, split: examples)
+        monkeypatch.setattr(files, "fill", fill)
+        benchmark.attack_rows(
+            benchmark.BenchmarkConfig(num_examples=2, **settings),
+            data.DataConfig(),
+        )
+        return given, images, scores
+
+    return race
+
+
+@pytest.mark.parametrize("factor", [1.0, 100.0])
+def test_scores_are_raced_by_a_factor(factor, race):
+    given, images, scores = race(score_factor=factor, seconds_limit=0.0)
+    subject = given["subject"]
+    np.testing.assert_array_equal(subject.examples.images, images[:2])
+    found = subject.model(images)["scores"] / factor
+    np.testing.assert_allclose(found, scores, 1e-4, 1e-5)
+    assert given["of"]["score_factor"] == factor
+    assert given["seconds_limit"] == 0
+    with pytest.raises(ValueError, match="^dim misclassifies all of 2 images"):
+        race(score_factor=factor, shift=1)
 
 
 def test_service_under_load(exported):

@@ -145,6 +145,25 @@ def test_export_reuses_versions_and_restores_runs(trained, tiny_mnist):
     assert "model.onnx" not in second
 
 
+def test_a_choice_is_made_without_test_images(trained, tiny_mnist, tmp_path):
+    process = run(
+        "export",
+        f"--run_dir={trained}/runs/dim",
+        *("--notest_set", "--first_look=0", f"--saved_models={tmp_path}"),
+        f"--data_dir={tiny_mnist.data_dir}",
+    )
+    assert process.returncode == 0, process.stderr
+    for name in ("dim", "bi_dim"):
+        card = json.loads((tmp_path / name / "card.json").read_text())
+        assert card["clean_accuracy"] is card["num_test_images"] is None
+        assert card["num_validation_images"] == tiny_mnist.validation_size
+        assert card["num_first_look_images"] == 0
+        assert card["robust_accuracy_upper_bounds"] == {}
+        share = f"{card['validation_accuracy']:.2%}"
+        line = f"{name}: clean accuracy {share} on validation images; "
+        assert line in process.stdout
+
+
 @pytest.mark.parametrize("content", [b"", b"no image"], ids=["empty", "text"])
 def test_predict_refuses_what_is_no_image(trained, tmp_path, content):
     (tmp_path / "bad.png").write_bytes(content)
@@ -187,6 +206,25 @@ def test_benchmarks_print_their_rows(trained):
     model = f"--model={trained}/saved_models/dim"
     process = run("benchmark", "--subject=inference", "--rounds=3", model)
     assert "one image" in process.stdout, process.stderr
+
+
+def test_a_race_is_of_what_the_flags_say(trained, tiny_mnist, tmp_path):
+    output = tmp_path / "rows.json"
+    process = run(
+        "benchmark",
+        f"--model={trained}/saved_models/dim",
+        *("--only=l2_fgm", "--num_examples=60", "--seconds_limit=0"),
+        *("--score_factor=100", f"--output={output}"),
+        f"--data_dir={tiny_mnist.data_dir}",
+    )
+    assert process.returncode == 0, process.stderr
+    assert "| `l2_fgm` | 60 | " in process.stdout
+    assert "note: Together " in process.stdout
+    (row,) = json.loads(output.read_text())
+    assert (row["attack"], row["batch_size"]) == ("l2_fgm", 60)
+    assert (row["score_factor"], row["dataset"]) == (100, "mnist")
+    card = json.loads((trained / "saved_models/dim/card.json").read_text())
+    assert row["weights_digest"] == card["weights_digest"]
 
 
 def test_a_full_disk_leaves_what_was_there(trained, tiny_mnist):
