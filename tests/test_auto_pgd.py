@@ -370,25 +370,6 @@ def test_hostile_models_are_not_fooled(kind, norm):
 
 
 @BALLS
-def test_xla_steps_the_same_way(norm):
-    plain, compiled = (
-        run(
-            NET,
-            NET.images,
-            NET.labels,
-            EPSILONS[norm] / 2,
-            kind=TargetedAutoPGDAttack,
-            norm=norm,
-            steps=10,
-            jit_compile=jit_compile,
-        )
-        for jit_compile in (False, True)
-    )
-    np.testing.assert_allclose(compiled[0], plain[0], 0, 1e-5)
-    np.testing.assert_array_equal(compiled[1], plain[1])
-
-
-@BALLS
 def test_a_class_is_reached(norm):
     goal = foolbox.criteria.TargetedMisclassification(
         (NET.labels + 1) % CLASSES

@@ -65,15 +65,3 @@ def test_a_row_that_converged_stops():
 def test_settings_are_checked(setting):
     with pytest.raises(ValueError, match=f"{setting} must be at least 1"):
         BoundaryAttack(**{setting: 0})
-
-
-@pytest.mark.slow
-def test_xla_walks_the_same_way():
-    plain, compiled = (
-        final_state(
-            BoundaryAttack(steps=60, jit_compile=jit_compile),
-            starting_points=NET.others,
-        )
-        for jit_compile in (False, True)
-    )
-    np.testing.assert_allclose(plain["result"], compiled["result"], 0, 1e-4)

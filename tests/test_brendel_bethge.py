@@ -251,16 +251,3 @@ def test_settings_are_checked():
         L2BrendelBethgeAttack(lr_num_decay=0)
     with pytest.raises(ValueError, match="one of correct, foolbox, got 'up'"):
         L2BrendelBethgeAttack(toward_plane="up")
-
-
-@pytest.mark.slow
-@ALL_ATTACKS
-def test_xla_walks_the_same_way(attack):
-    plain, compiled = (
-        final_state(
-            attack(steps=10, jit_compile=jit_compile),
-            starting_points=NET.others,
-        )["result"]
-        for jit_compile in (False, True)
-    )
-    np.testing.assert_allclose(plain, compiled, 0, 1e-4)

@@ -9,7 +9,6 @@ from closed_forms import sizes_over_optimum
 from tiny_nets import MODEL
 from tiny_nets import NET
 from tiny_nets import check_rows_are_independent
-from tiny_nets import final_state
 from tiny_nets import foolbox_model
 
 from dim_tf.attacks.carlini_wagner import L2CarliniWagnerAttack
@@ -133,18 +132,6 @@ def test_neighbors_change_nothing(kind):
     assert not changes[1].any()
     assert not changes[4].any()
     assert changes[0].any()
-
-
-def test_xla_steps_the_same_way():
-    settings = {**SHORT[EADAttack], "binary_search_steps": 3}
-    plain, compiled = (
-        final_state(
-            EADAttack(**settings, initial_const=0.3, jit_compile=jit_compile)
-        )
-        for jit_compile in (False, True)
-    )
-    np.testing.assert_allclose(plain["result"], compiled["result"], 0, 1e-4)
-    np.testing.assert_array_equal(plain["constant"], compiled["constant"])
 
 
 def test_the_decision_rule_decides():

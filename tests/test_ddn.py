@@ -127,14 +127,6 @@ def test_a_failure_is_the_image_itself():
     )
 
 
-def test_xla_steps_the_same_way():
-    plain, compiled = (
-        run(DDNAttack(jit_compile=jit_compile))[0]
-        for jit_compile in (False, True)
-    )
-    np.testing.assert_allclose(plain, compiled, 0, 1e-4)
-
-
 def test_settings_are_checked():
     with pytest.raises(ValueError, match="schedule must be one of compoundi"):
         DDNAttack(schedule="linear")

@@ -138,16 +138,6 @@ def test_neighbors_change_nothing(norm):
     check_rows_are_independent(FABAttack(norm=norm, steps=15))
 
 
-def test_xla_takes_the_same_steps():
-    plain, compiled = (
-        FABAttack(norm="l2", steps=10, jit_compile=jit_compile)(
-            MODEL, NET.images, NET.labels, epsilons=None
-        )[0]
-        for jit_compile in (False, True)
-    )
-    np.testing.assert_allclose(compiled, plain, 0, 1e-5)
-
-
 def test_hostile_models_are_not_fooled():
     images = np.full((2, 6, 6, 1), 0.5, np.float32)
     for score in (constant, flat, not_a_number):

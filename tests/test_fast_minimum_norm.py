@@ -133,15 +133,6 @@ def test_a_target_is_reached(kind):
     np.testing.assert_array_equal(np.argmax(NET(adversarials), 1), targets)
 
 
-@pytest.mark.parametrize("kind", [L0FMNAttack, L1FMNAttack])
-def test_xla_steps_the_same_way(kind):
-    plain, compiled = (
-        final_state(kind(steps=STEPS, jit_compile=jit_compile))["distance"]
-        for jit_compile in (False, True)
-    )
-    np.testing.assert_allclose(plain, compiled, 0, 1e-4)
-
-
 def test_settings_are_checked():
     with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
         L1FMNAttack(steps=0)

@@ -74,15 +74,3 @@ def test_settings_are_checked():
         HopSkipJumpAttack(constraint="l1")
     with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
         HopSkipJumpAttack(steps=0)
-
-
-@pytest.mark.slow
-def test_xla_steps_the_same_way():
-    plain, compiled = (
-        final_state(
-            HopSkipJumpAttack(**SHORT, jit_compile=jit_compile),
-            starting_points=NET.others,
-        )["result"]
-        for jit_compile in (False, True)
-    )
-    np.testing.assert_allclose(plain, compiled, 0, 1e-4)

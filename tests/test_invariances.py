@@ -1,4 +1,7 @@
-"""What must not matter to an attack: units, and classes out of the race."""
+"""What must not matter to an attack: units, classes out of the race, XLA."""
+
+import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -8,12 +11,14 @@ from tiny_nets import foolbox_model
 
 from dim_tf import attacks
 from dim_tf.attacks import samples
+from dim_tf.attacks.adaptor import FixedEpsilon
 
 # To divide by it rounds nothing.
 WIDTH = 256.0
 EPSILONS = {"l1": 6.0, "l2": 1.2, "linf": 0.2}
 CONSTANTS = {"binary_search_steps": 3, "steps": 20, "initial_const": 0.1}
 MINIMIZATIONS = (
+    attacks.BinarySearchContrastReductionAttack(),
     attacks.BoundaryAttack(steps=20),
     attacks.DDNAttack(steps=20),
     attacks.EADAttack(**CONSTANTS),
@@ -25,6 +30,7 @@ MINIMIZATIONS = (
     attacks.InversionAttack(),
     attacks.L0BrendelBethgeAttack(steps=20),
     attacks.L0FMNAttack(steps=20),
+    attacks.L1BrendelBethgeAttack(steps=20),
     attacks.L1FMNAttack(steps=20),
     attacks.L2BrendelBethgeAttack(steps=20),
     attacks.L2CarliniWagnerAttack(**CONSTANTS, stepsize=0.1),
@@ -32,6 +38,7 @@ MINIMIZATIONS = (
     attacks.L2FMNAttack(steps=20),
     attacks.LInfFMNAttack(steps=20),
     attacks.LinearSearchBlendedUniformNoiseAttack(steps=20),
+    attacks.LinearSearchContrastReductionAttack(steps=20),
     attacks.LinfDeepFoolAttack(),
     attacks.LinfinityBrendelBethgeAttack(steps=20),
     attacks.NewtonFoolAttack(steps=20),
@@ -44,8 +51,12 @@ WITHIN_EPSILON = (
     attacks.AutoPGDAttack(norm="linf", steps=20),
     attacks.DecayingDescentAttack(norm="l2", steps=20),
     attacks.L1BasicIterativeAttack(),
+    attacks.L2AdditiveGaussianNoiseAttack(),
+    attacks.L2ClippingAwareAdditiveUniformNoiseAttack(),
     attacks.L2ContrastReductionAttack(),
     attacks.L2ProjectedGradientDescentAttack(steps=20),
+    attacks.LinfAdditiveUniformNoiseAttack(),
+    attacks.LinfFastGradientAttack(),
     attacks.LinfMomentumIterativeFastGradientMethod(),
     attacks.SparseL1DescentAttack(),
     attacks.SquareAttack(norm="l1", queries=50),
@@ -53,7 +64,8 @@ WITHIN_EPSILON = (
     attacks.SquareAttack(norm="linf", queries=50),
     attacks.TargetedAutoPGDAttack(norm="l1", steps=20),
     attacks.TargetedAutoPGDAttack(norm="l2", steps=20),
-    attacks.VirtualAdversarialAttack(steps=5),
+    attacks.TargetedAutoPGDAttack(norm="linf", steps=20),
+    attacks.VirtualAdversarialAttack(steps=5, xi=1.0),
 )
 
 
@@ -69,10 +81,17 @@ def result(attack, score, width=1.0):
         NET.images * width,
         NET.labels,
         epsilons=(
-            width * EPSILONS[attack.norm] if attack in WITHIN_EPSILON else None
+            width * EPSILONS[attack.norm]
+            if isinstance(attack, FixedEpsilon)
+            else None
         ),
     )
     return adversarials.numpy() / width, success.numpy()
+
+
+@functools.cache
+def known(attack):
+    return result(attack, NET)
 
 
 @each_attack
@@ -93,7 +112,15 @@ def test_a_class_that_is_masked_out_changes_nothing(attack, score):
     def masked(images):
         return tf.pad(NET(images), [[0, 0], [0, 1]], constant_values=score)
 
-    first, success = result(attack, NET)
+    first, success = known(attack)
     second, also = result(attack, masked)
     np.testing.assert_allclose(second, first, atol=1e-6)
+    np.testing.assert_array_equal(also, success)
+
+
+@each_attack
+def test_xla_answers_the_same(attack):
+    first, success = known(attack)
+    second, also = result(dataclasses.replace(attack, jit_compile=True), NET)
+    np.testing.assert_allclose(second, first, atol=1e-4)
     np.testing.assert_array_equal(also, success)

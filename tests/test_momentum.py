@@ -53,13 +53,3 @@ def test_without_momentum_it_is_basic_iteration(norm):
 def test_neighbors_change_nothing(norm, random_start):
     attack = ours(norm, random_start=random_start)
     check_rows_are_independent(attack, EPSILONS[norm][0])
-
-
-def test_xla_steps_the_same_way():
-    plain, compiled = (
-        ours("L2", jit_compile=jit_compile)(
-            MODEL, NET.images, NET.labels, epsilons=0.5
-        )[0]
-        for jit_compile in (False, True)
-    )
-    np.testing.assert_allclose(plain, compiled, 0, 1e-5)

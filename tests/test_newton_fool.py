@@ -78,15 +78,6 @@ def test_without_a_gradient_it_fails_with_the_image_itself(squared_norms):
         np.testing.assert_array_equal(adversarials, NET.images)
 
 
-def test_xla_steps_the_same_way():
-    plain, compiled = (
-        final_state(NewtonFoolAttack(stepsize=0.05, jit_compile=jit_compile))
-        for jit_compile in (False, True)
-    )
-    np.testing.assert_allclose(plain["result"], compiled["result"], 0, 1e-4)
-    np.testing.assert_array_equal(plain["step"], compiled["step"])
-
-
 def test_there_is_no_targeted_form():
     criterion = foolbox.criteria.TargetedMisclassification(NET.labels)
     with pytest.raises(ValueError, match="NewtonFoolAttack has no targeted"):

@@ -119,14 +119,3 @@ def test_the_best_of_several_runs_counts():
     once, often = (sizes("l0", each - NET.images) for each in (once, often))
     assert (often <= once).all()
     assert (often < once).any()
-
-
-def test_xla_takes_back_the_same():
-    plain, compiled = (
-        final_state(
-            PointwiseAttack(jit_compile=jit_compile),
-            starting_points=NET.others,
-        )["result"]
-        for jit_compile in (False, True)
-    )
-    np.testing.assert_array_equal(plain, compiled)
