@@ -90,7 +90,7 @@ class OfTheBatch(keras.layers.Layer):
         return inputs - keras.ops.mean(inputs, axis=0)
 
 
-@pytest.mark.parametrize("count", [14, 2_000])
+@pytest.mark.parametrize("count", [1, 14, 2_000])
 def test_scores_of_an_image_must_not_depend_on_others(count, images):
     images = np.resize(images, (count, *SHAPE))
     inputs = keras.Input(SHAPE)

@@ -31,7 +31,7 @@ from dim_tf.serving.models import Limits
 from dim_tf.serving.models import Models
 from dim_tf.serving.repository import Repository
 from dim_tf.serving.repository import Status
-from dim_tf.serving.repository import Version
+from dim_tf.serving.versions import Version
 
 
 def test_status(client):

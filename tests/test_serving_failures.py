@@ -17,7 +17,7 @@ from test_serving_signatures import function
 from dim_tf.serving import app
 from dim_tf.serving import demo
 from dim_tf.serving.repository import Repository
-from dim_tf.serving.repository import Signature
+from dim_tf.serving.versions import Signature
 
 TWICE = "/v1/models/twice:predict"
 

@@ -74,7 +74,7 @@ class AutoPGD(Pursuit):
         """What to climb: scores -> `(batch,)`."""
 
     def start(self, problem, rows):
-        adversarial = problem.is_adversarial(problem.scores(problem.images))
+        adversarial = problem.fooled_by(problem.images)
         zeros = tf.zeros((problem.batch,), tf.int32)
         begun = {"turn": zeros, "stage": zeros, "best": problem.images}
         return {
@@ -173,7 +173,7 @@ class AutoPGDAttack(AutoPGD):
 
     def loss_of(self, problem, state):
         del state
-        return getattr(problem, self.loss)
+        return problem.loss(self.loss)
 
 
 @frozen

@@ -64,7 +64,7 @@ class BinarizationRefinementAttack(Flexible):
     def start(self, problem, rows):
         images, answer = problem.images, rows["starting_points"]
         for better in (*self._refined(problem, answer), images):
-            good = problem.is_adversarial(problem.scores(better))
+            good = problem.fooled_by(better)
             answer = tf.where(good[:, None], better, answer)
         return done(problem, answer)
 

@@ -78,7 +78,7 @@ class BoundaryAttack(Minimization):
         active, result = walk["active"], walk["result"]
         step = walk["step"] + tf.cast(active, tf.int32)
         on_sphere, candidates = self._propose(problem, walk)
-        adversarial = problem.is_adversarial(problem.scores(candidates))
+        adversarial = problem.fooled_by(candidates)
         distance = l2_size(problem.images - result)[:, 0]
         closer = l2_size(problem.images - candidates)[:, 0] < distance
         taken = active & adversarial & closer
@@ -117,7 +117,7 @@ class BoundaryAttack(Minimization):
 
     def _adapt(self, problem, walk, counts, on_sphere, adversarial):
         """Step sizes by the latest verdicts, of the rows that count."""
-        spherical = problem.is_adversarial(problem.scores(on_sphere))
+        spherical = problem.fooled_by(on_sphere)
         spherical_verdicts, spherical_factor = self._judge(
             walk["spherical_verdicts"], spherical, 0.2, 0.5
         )

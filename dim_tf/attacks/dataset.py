@@ -77,7 +77,7 @@ class DatasetAttack(Flexible):
         return super().solve(dataclasses.replace(samples, rows=rows), epsilons)
 
     def start(self, problem, rows):
-        misclassified = problem.is_adversarial(problem.scores(problem.images))
+        misclassified = problem.fooled_by(problem.images)
         result = tf.where(
             misclassified[:, None], problem.images, rows["starting_points"]
         )

@@ -75,13 +75,13 @@ class DDNAttack(Minimization):
     def start(self, problem, rows):
         del rows
         images = problem.images
-        lower, upper = problem.bounds
-        farthest = l2_size(tf.maximum(images - lower, upper - images))
+        farthest = l2_size(problem.farthest_change)
         stepsizes = problem.range * tf.constant(self.stepsizes())
 
         def step(index, perturbation, epsilon, best, smallest):
             scores, gradients = problem.gradient(
-                getattr(problem, self.loss), images + perturbation
+                problem.loss(self.loss),
+                images + perturbation,
             )
             adversarial = problem.is_adversarial(scores)[:, None]
             size = l2_size(perturbation)

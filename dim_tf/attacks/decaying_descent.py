@@ -46,9 +46,7 @@ class DecayingDescentAttack(FixedEpsilon):
         start = problem.images + epsilon * prepared["start"]
 
         def step(index, flat, found):
-            scores, gradients = problem.gradient(
-                getattr(problem, self.loss), flat
-            )
+            scores, gradients = problem.gradient(problem.loss(self.loss), flat)
             found |= problem.is_adversarial(scores)
             progress = tf.cast(index, tf.float32) / self.steps
             share = _FIRST_STEP + progress * (_LAST_STEP - _FIRST_STEP)

@@ -11,11 +11,8 @@ import tensorflow as tf
 from dim_tf.attacks import checks
 from dim_tf.attacks.adaptor import frozen
 from dim_tf.attacks.norms import NORMS
-from dim_tf.attacks.norms import l1_size
-from dim_tf.attacks.norms import l2_size
 from dim_tf.attacks.walk import Walk
 
-_DUAL_SIZE = {"l2": l2_size, "linf": l1_size}
 _LOSSES = ("logits", "crossentropy")
 # As in foolbox within [0, 1]: added to sizes, and to distances so as to arrive.
 _FLOOR = 1e-8
@@ -65,7 +62,7 @@ class DeepFool(Walk):
         flat = state["result"]
         scores, leads, gradients = self._slopes(problem, flat, state["order"])
         distances = tf.abs(leads[..., None]) / (
-            _DUAL_SIZE[self.norm](gradients) + _FLOOR / problem.range
+            NORMS[self.norm].dual_size(gradients) + _FLOOR / problem.range
         )
         nearest = tf.argmin(distances[..., 0], 1)
         distance = tf.gather(distances, nearest, batch_dims=1)

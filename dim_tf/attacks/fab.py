@@ -88,7 +88,7 @@ class FABAttack(Minimization):
     def step(self, problem, state):
         images, size = problem.images, NORMS[self.norm].size
         point = self._onto_plane(problem, state)
-        adversarial = problem.is_adversarial(problem.scores(point))
+        adversarial = problem.fooled_by(point)
         distance = size(point - images)[:, 0]
         closer = state["active"] & adversarial & (distance < state["distance"])
         back = images + self.beta * (point - images)

@@ -12,7 +12,6 @@ import tensorflow as tf
 
 from dim_tf.attacks import checks
 from dim_tf.attacks import l1_ball
-from dim_tf.attacks import norms
 from dim_tf.attacks.adaptor import frozen
 from dim_tf.attacks.minimization import Minimization
 from dim_tf.attacks.norms import NORMS
@@ -32,11 +31,6 @@ _PROJECT = {
     "l1": l1_ball.project,
     "l2": NORMS["l2"].project,
     "linf": NORMS["linf"].project,
-}
-_DUAL_SIZE = {
-    "l1": norms.linf_size,
-    "l2": norms.l2_size,
-    "linf": norms.l1_size,
 }
 
 
@@ -79,23 +73,17 @@ class FastMinimumNorm(Minimization):
 
     def start(self, problem, rows):
         del rows
-        misclassified = problem.is_adversarial(problem.scores(problem.images))
+        misclassified = problem.fooled_by(problem.images)
         zeros = tf.zeros_like(problem.images)
         return {
             "active": ~misclassified,
             "result": problem.images,
-            "distance": self._farthest(problem),
+            "distance": NORMS[self.norm].size(problem.farthest_change),
             "found": misclassified,
             "perturbation": zeros,
             "epsilon": self.first_epsilon(problem) + zeros[:, :1],
             "step": tf.zeros((problem.batch,), tf.int32),
         }
-
-    def _farthest(self, problem):
-        """Size of the largest perturbation within the bounds."""
-        lower, upper = problem.bounds
-        room = tf.maximum(problem.images - lower, upper - problem.images)
-        return NORMS[self.norm].size(room)
 
     def step(self, problem, search):
         perturbation, distance = search["perturbation"], search["distance"]
@@ -109,13 +97,14 @@ class FastMinimumNorm(Minimization):
 
         stepsize, gamma = self._schedules(search["step"])
         grown = self.grow(search["epsilon"], gamma)
-        if self.norm in _DUAL_SIZE:
+        if self.norm != "l0":
             reach = size + self._reach(problem, scores, gradients)
             reach *= 1.0 + self.overshoot
             grown = tf.where(found[:, None], grown, reach)
         shrunk = tf.minimum(self.shrink(search["epsilon"], gamma), distance)
         epsilon = tf.where(adversarial, shrunk, grown)
-        epsilon = tf.minimum(epsilon, self._farthest(problem))
+        farthest = NORMS[self.norm].size(problem.farthest_change)
+        epsilon = tf.minimum(epsilon, farthest)
         stepsize *= problem.range
         perturbation += stepsize * NORMS["l2"].direction(gradients)
         perturbation = _PROJECT[self.norm](perturbation, epsilon)
@@ -155,7 +144,7 @@ class FastMinimumNorm(Minimization):
     def _reach(self, problem, scores, gradients):
         """How far the boundary seems to be."""
         margin = tf.abs(problem.margin(scores))[:, None]
-        reach = margin / _DUAL_SIZE[self.norm](gradients)
+        reach = margin / NORMS[self.norm].dual_size(gradients)
         # Without a gradient it may be anywhere.
         return tf.where(tf.math.is_finite(reach), reach, np.inf)
 

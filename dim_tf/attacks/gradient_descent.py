@@ -62,7 +62,7 @@ class GradientDescent(FixedEpsilon):
 
     def gradient(self, problem, flat):
         """The gradient of the loss, `(batch, pixels)`."""
-        return problem.gradient(getattr(problem, self.loss), flat)[1]
+        return problem.gradient(problem.loss(self.loss), flat)[1]
 
     def steer(self, direction, memory):
         """The step to take, of unit size, and what the next one remembers."""

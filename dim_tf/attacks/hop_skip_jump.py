@@ -116,7 +116,7 @@ class HopSkipJumpAttack(Minimization):
             return images + ball.project(change, share * whole)
 
         def adversarial(share):
-            return problem.is_adversarial(problem.scores(at(share)))[:, None]
+            return problem.fooled_by(at(share))[:, None]
 
         halvings = max(0, math.ceil(-math.log2(accuracy)))
         return at(least_enough(adversarial, tf.ones_like(whole), halvings))
@@ -141,7 +141,7 @@ class HopSkipJumpAttack(Minimization):
             noise /= l2_size(noise) + FLOOR
             tried = problem.clip(point[:, None] + radius * noise)
             moved = (tried - point[:, None]) / tf.maximum(radius, FLOOR)
-            adversarial = problem.is_adversarial(problem.scores(tried))
+            adversarial = problem.fooled_by(tried)
             vote = counts * tf.where(adversarial, 1.0, -1.0)
             return (
                 index + _EVALUATIONS_TOGETHER,

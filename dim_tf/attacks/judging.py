@@ -22,7 +22,7 @@ def judge(problem, norm: str, candidates, epsilon):
     """
     clipped = NORMS[norm].clip_perturbation(problem.images, candidates, epsilon)
     clipped = problem.clip(clipped)
-    success = problem.is_adversarial(problem.scores(clipped))
+    success = problem.fooled_by(clipped)
     return {"clipped": clipped, "success": success}
 
 

@@ -29,6 +29,8 @@ class Norm:
     Attributes:
         distance: foolbox's name for it.
         size: perturbations -> sizes `(batch, 1)`.
+        dual_size: gradients -> the most that a perturbation of unit size gains
+            along them, `(batch, 1)`.
         direction: gradients -> directions of unit size, the way to step.
         project: (perturbations, epsilon) -> perturbations of at most epsilon.
         random_start: (seeds `(batch, 2)`, pixels) -> perturbations
@@ -37,6 +39,7 @@ class Norm:
 
     distance: foolbox.distances.LpDistance
     size: Callable
+    dual_size: Callable
     direction: Callable
     project: Callable
     random_start: Callable
@@ -127,17 +130,21 @@ def _no_l0(*arguments):
 
 NORMS = {
     # Dropped as a whole where it is too large.
-    "l0": Norm(foolbox.distances.l0, l0_size, _no_l0, _l0_project, _no_l0),
+    "l0": Norm(
+        foolbox.distances.l0, l0_size, _no_l0, _no_l0, _l0_project, _no_l0
+    ),
     # Radially, like foolbox, and not onto the closest point of the L1 ball.
     "l1": Norm(
         foolbox.distances.l1,
         l1_size,
+        linf_size,
         _normalize(l1_size),
         _rescale(l1_size),
         _l1_random_start,
     ),
     "l2": Norm(
         foolbox.distances.l2,
+        l2_size,
         l2_size,
         _normalize(l2_size),
         _rescale(l2_size),
@@ -146,6 +153,7 @@ NORMS = {
     "linf": Norm(
         foolbox.distances.linf,
         linf_size,
+        l1_size,
         tf.sign,
         lambda perturbations, epsilon: tf.clip_by_value(
             perturbations, -epsilon, epsilon

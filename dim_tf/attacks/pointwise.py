@@ -71,7 +71,7 @@ class PointwiseAttack(Minimization):
             pixels, problem.pixels, on_value=True, off_value=False
         )
         candidates = tf.where(taken, images[:, None], result[:, None])
-        found = valid & problem.is_adversarial(problem.scores(candidates))
+        found = valid & problem.fooled_by(candidates)
         first = tf.argmax(found, 1)
         found = tf.reduce_any(found, 1) & search["active"]
         result = tf.where(

@@ -2,6 +2,7 @@
 
 import contextvars
 import dataclasses
+import functools
 import warnings
 from collections.abc import Callable
 
@@ -13,8 +14,10 @@ from dim_tf.attacks import splitmix
 # still runs once what counts them.
 passes_at_once = contextvars.ContextVar("passes_at_once", default=1)
 
-# Methods of a problem that attacks may climb.
-LOSSES = ("log_odds", "cross_entropy", "margin")
+
+def own_class(classes, scores):
+    """Which score of a row is its class's: bool `(batch, classes)`."""
+    return tf.one_hot(classes, scores.shape[-1], on_value=True, off_value=False)
 
 
 def log_odds_against(classes, scores):
@@ -28,7 +31,7 @@ def log_odds_against(classes, scores):
         classes: int64 `(batch,)`.
         scores: float32 `(batch, classes)`, logits.
     """
-    own = tf.one_hot(classes, scores.shape[-1], on_value=True, off_value=False)
+    own = own_class(classes, scores)
     of_class = tf.reduce_sum(tf.where(own, scores, 0.0), -1)
     others = tf.where(own, scores.dtype.min, scores)
     return tf.reduce_logsumexp(others, -1) - of_class
@@ -151,6 +154,12 @@ class Problem:
         """Width of the bounds."""
         return self.bounds[1] - self.bounds[0]
 
+    @property
+    def farthest_change(self):
+        """How much every pixel may change, within the bounds."""
+        lower, upper = self.bounds
+        return tf.maximum(self.images - lower, upper - self.images)
+
     def clip(self, flat):
         """Into the bounds."""
         return tf.clip_by_value(flat, *self.bounds)
@@ -189,9 +198,7 @@ class Problem:
 
     def contenders(self, scores):
         """The class's score and the best other one, `scores` less an axis."""
-        own = tf.one_hot(
-            self.classes, scores.shape[-1], on_value=True, off_value=False
-        )
+        own = own_class(self.classes, scores)
         if scores.shape.rank == 3:
             own = own[:, None]
         lowest = scores.dtype.min
@@ -209,6 +216,10 @@ class Problem:
         of_class, best_other = self.contenders(scores)
         margin = best_other - of_class
         return -margin if self.targeted else margin
+
+    def loss(self, name):
+        """What to climb, by its name in `LOSSES`: scores -> `(batch,)`."""
+        return functools.partial(LOSSES[name], self)
 
     def log_odds(self, scores):
         """A loss that grows toward the goal, and is flat in no scores."""
@@ -229,6 +240,10 @@ class Problem:
         black: which of them `argmax` names is no opinion of the model.
         """
         return decided(scores) & (self.margin(scores) > 0)
+
+    def fooled_by(self, flat):
+        """Whether images are adversarial: as `scores`, less the classes."""
+        return self.is_adversarial(self.scores(flat))
 
     def gradient(self, objective, flat):
         """Scores, and the gradient of an objective of them, `(batch, pixels)`.
@@ -281,3 +296,11 @@ class Problem:
             ask, flat, differentiate, zeros
         )
         return scores, values, _finite(gradients)
+
+
+# What attacks may climb: (problem, scores) -> `(batch,)`.
+LOSSES = {
+    "log_odds": Problem.log_odds,
+    "cross_entropy": Problem.cross_entropy,
+    "margin": Problem.margin,
+}

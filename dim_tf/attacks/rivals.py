@@ -3,6 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from dim_tf.attacks.problem import own_class
+
 
 def most_likely(problem, scores, count: int):
     """The best-scoring classes other than the images' own, best first.
@@ -15,9 +17,7 @@ def most_likely(problem, scores, count: int):
     Returns:
         int32 `(batch, k)`.
     """
-    own = tf.one_hot(
-        problem.classes, scores.shape[-1], on_value=True, off_value=False
-    )
+    own = own_class(problem.classes, scores)
     # No score is as low as the own one's place in this order.
     others = tf.where(own, -np.inf, tf.maximum(scores, scores.dtype.min))
     return tf.math.top_k(others, min(count, scores.shape[-1] - 1)).indices

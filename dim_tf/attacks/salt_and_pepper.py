@@ -53,7 +53,7 @@ class SaltAndPepper(Minimization):
 
     def start(self, problem, rows):
         del rows
-        misclassified = problem.is_adversarial(problem.scores(problem.images))
+        misclassified = problem.fooled_by(problem.images)
         zeros = tf.zeros((problem.batch,))
         none = tf.cast(zeros, tf.int32)
         low, rungs = self.ladder(zeros, none)
@@ -84,7 +84,7 @@ class SaltAndPepper(Minimization):
         candidates = self._noisy(problem, level, tries)
         change = candidates - problem.images[:, None]
         distance = NORMS[self.norm].size(change)[..., 0]
-        found = problem.is_adversarial(problem.scores(candidates))
+        found = problem.fooled_by(candidates)
         found &= valid & (distance < search["distance"][:, None])
         first = tf.argmax(found, 1, output_type=tf.int32)
         found = tf.reduce_any(found, 1)

@@ -31,6 +31,6 @@ def first_adversarial(problem, candidates):
         bool `(batch,)` and float32 `(batch, pixels)`, the first candidate of a
         row without any.
     """
-    hits = problem.is_adversarial(problem.scores(candidates))
+    hits = problem.fooled_by(candidates)
     first = tf.argmax(hits, 1)
     return tf.reduce_any(hits, 1), tf.gather(candidates, first, batch_dims=1)

@@ -37,10 +37,10 @@ def find_starting_points(problem, rows):
         or nothing was found, and bool `(batch,)`: whether it is another one.
     """
     points = problem.images
-    found = problem.is_adversarial(problem.scores(points))
+    found = problem.fooled_by(points)
     if "starting_points" in rows:
         given = rows["starting_points"]
-        good = ~found & problem.is_adversarial(problem.scores(given))
+        good = ~found & problem.fooled_by(given)
         points = tf.where(good[:, None], given, points)
         found |= good
     noise, constant = _noise(problem, ~found), _constant(problem)

@@ -48,9 +48,12 @@ def check(model: keras.Model, examples: data.Examples) -> float:
         )
     _check_probabilities(model, examples)
     _check_finite(model.name, scores, examples.rows)
-    # Without the others, which must not matter.
+    # With other neighbors, which must not matter: fewer, or a first one.
     few = slice(min(_ASKED_AGAIN, -(-len(scores) // 2)))
-    again = metrics.outputs(model, examples.images[few], "scores")
+    asked = examples.images[few]
+    if len(scores) == 1:
+        asked = np.concatenate([asked, 1.0 - asked])
+    again = metrics.outputs(model, asked, "scores")[: len(scores[few])]
     _check_repeatable(model.name, scores[few], again)
     sums = scores.sum(axis=1)
     if (scores >= 0).all() and (np.abs(sums - 1) < _SUM_TOLERANCE).all():

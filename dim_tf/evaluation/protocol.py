@@ -85,7 +85,7 @@ class Trial:
 
     def _keep(self, rows, tried, ties=False):
         images, labels = self.examples.images[rows], self.examples.labels[rows]
-        predictions, wrong = fooled(self.model, tried, labels)
+        predictions, wrong = best_other(self.model, tried, labels)
         sizes = distances(self.norm, images, tried)
         known = self.distances[rows]
         closer = wrong & ((sizes < known) | (ties & (sizes == known)))
@@ -111,8 +111,8 @@ def doubtful_lead(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return _LEAD * np.where(np.isinf(sizes), 0.0, sizes).max(axis=0)
 
 
-def fooled(model, images, labels) -> tuple[np.ndarray, np.ndarray]:
-    """What a model takes images for, and whether that is surely wrong.
+def best_other(model, images, labels) -> tuple[np.ndarray, np.ndarray]:
+    """The best class other than the label's, and whether it surely leads.
 
     Args:
         model: images -> dict with `scores`.
@@ -120,8 +120,8 @@ def fooled(model, images, labels) -> tuple[np.ndarray, np.ndarray]:
         labels: int64 `(n,)`.
 
     Returns:
-        The class of the largest score beside the label's, and bool: whether it
-        leads by more than a rounding.
+        Classes int64 `(n,)`, and bool `(n,)`: whether theirs leads over the
+        label's score by more than a rounding.
     """
     scores = metrics.outputs(model, images, "scores")
     sure = lead(scores, labels) > doubtful_lead(scores, labels)

@@ -12,6 +12,7 @@ image: 0 or NaN where attacks that need gradients are lost. The preset
 `probe` is that of attacks which only check others, see `evaluation.probes`.
 """
 
+import functools
 import json
 import math
 import os
@@ -184,35 +185,8 @@ def read(folder: pathlib.Path, columns=None) -> pa.Table:
             "-m dim_tf.evaluate`"
         )
 
-    def table(path):
-        with pq.ParquetFile(path) as file:
-            lacking = set(columns or SCHEMA.names) - {*file.schema_arrow.names}
-            if lacking:
-                raise ValueError(
-                    f"{path} holds no records of attacks: it has no columns "
-                    f"{', '.join(sorted(lacking))}; move it elsewhere"
-                )
-            own = file.read(columns)
-        made_with = _fingerprint(own.schema)
-        # None where the attack is to minimize the distance.
-        epsilons = [*filter(None, made_with.get("epsilons", ()))]
-        largest = max(epsilons, default=None)
-        # Only what has no grid is moved toward the image; of that, what has an
-        # epsilon was tried at it alone.
-        alone = made_with.get("clip_tries") or path.parent.name.endswith(
-            THRESHOLD_ALONE
-        )
-        for field, value in (
-            (DATASET, made_with.get(DATASET.name)),
-            (WEIGHTS, made_with.get(WEIGHTS.name)),
-            (LARGEST_EPSILON, largest),
-            (AT_THRESHOLD, largest if alone else None),
-        ):
-            repeated = pa.array([value] * len(own), field.type)
-            own = own.append_column(field, repeated)
-        return own.replace_schema_metadata()
-
-    tables = [_opened(table, path) for path in paths]
+    one = functools.partial(_read_file, columns=columns)
+    tables = [_opened(one, path) for path in paths]
     places = sorted({str(path.parents[2]) for path in paths})
     if len(places) > 1:
         raise ValueError(
@@ -220,6 +194,35 @@ def read(folder: pathlib.Path, columns=None) -> pa.Table:
             f"and {places[1]}, whose records are not to be mixed; name one"
         )
     return pa.concat_tables(tables)
+
+
+def _read_file(path, columns) -> pa.Table:
+    with pq.ParquetFile(path) as file:
+        lacking = set(columns or SCHEMA.names) - {*file.schema_arrow.names}
+        if lacking:
+            raise ValueError(
+                f"{path} holds no records of attacks: it has no columns "
+                f"{', '.join(sorted(lacking))}; move it elsewhere"
+            )
+        own = file.read(columns)
+    made_with = _fingerprint(own.schema)
+    # None where the attack is to minimize the distance.
+    epsilons = [*filter(None, made_with.get("epsilons", ()))]
+    largest = max(epsilons, default=None)
+    # Only what has no grid is moved toward the image; of that, what has an
+    # epsilon was tried at it alone.
+    alone = made_with.get("clip_tries") or path.parent.name.endswith(
+        THRESHOLD_ALONE
+    )
+    for field, value in (
+        (DATASET, made_with.get(DATASET.name)),
+        (WEIGHTS, made_with.get(WEIGHTS.name)),
+        (LARGEST_EPSILON, largest),
+        (AT_THRESHOLD, largest if alone else None),
+    ):
+        repeated = pa.array([value] * len(own), field.type)
+        own = own.append_column(field, repeated)
+    return own.replace_schema_metadata()
 
 
 def made_with(folder: pathlib.Path) -> dict[str, list[dict[str, Any]]]:

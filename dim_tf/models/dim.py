@@ -116,7 +116,7 @@ def build_internal_models(sizes: DimConfig) -> keras.Model:
 def build(sizes: DimConfig) -> keras.Model:
     """DIM as a multi-output model: images -> dict of its stages.
 
-    Outputs: `denoised (batch, 28, 28, 1)`, `latents (batch, encoders, 10)`,
+    Outputs: `denoised (batch, 28, 28, 1)`, `latents (batch, encoders, units)`,
     `reconstructions (batch, 10, 28, 28, 1)` and `scores (batch, 10)`, the
     relative intensities of equation (3). Without a denoiser, `denoised` is
     the image that the internal models see.

@@ -41,6 +41,8 @@ def name_of(path: pathlib.Path) -> str:
 def digest(path: pathlib.Path, reading: Reading | None = None) -> str:
     """SHA-256 of a file, or of all files in a folder, and of their reading.
 
+    And of their names: what is called otherwise has another one.
+
     Raises:
         FileNotFoundError: there is neither.
     """

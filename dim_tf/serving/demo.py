@@ -26,8 +26,8 @@ from dim_tf.serving.http import answer
 from dim_tf.serving.http import read_json
 from dim_tf.serving.models import Limits
 from dim_tf.serving.models import Models
-from dim_tf.serving.repository import Tensor
-from dim_tf.serving.repository import Version
+from dim_tf.serving.versions import Tensor
+from dim_tf.serving.versions import Version
 
 STATIC = pathlib.Path(__file__).with_name("static")
 # An attack is shown at so many budgets, up to the one that was asked for.

@@ -13,7 +13,7 @@ import numpy as np
 from dim_tf.serving.batching import Batcher
 from dim_tf.serving.errors import RequestError
 from dim_tf.serving.repository import Repository
-from dim_tf.serving.repository import Signature
+from dim_tf.serving.versions import Signature
 
 _LOG = logging.getLogger(__name__)
 

@@ -18,9 +18,9 @@ from dim_tf.serving.http import model_of
 from dim_tf.serving.http import of_model
 from dim_tf.serving.http import read_json
 from dim_tf.serving.models import Models
-from dim_tf.serving.repository import Signature
-from dim_tf.serving.repository import Tensor
-from dim_tf.serving.repository import Version
+from dim_tf.serving.versions import Signature
+from dim_tf.serving.versions import Tensor
+from dim_tf.serving.versions import Version
 
 _PREFIX = "/v2/models"
 _DATATYPES = {

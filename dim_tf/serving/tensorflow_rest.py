@@ -20,10 +20,10 @@ from dim_tf.serving.http import model_of
 from dim_tf.serving.http import of_model
 from dim_tf.serving.http import read_json
 from dim_tf.serving.models import Models
-from dim_tf.serving.repository import DEFAULT
-from dim_tf.serving.repository import Signature
-from dim_tf.serving.repository import Tensor
-from dim_tf.serving.repository import Version
+from dim_tf.serving.versions import DEFAULT
+from dim_tf.serving.versions import Signature
+from dim_tf.serving.versions import Tensor
+from dim_tf.serving.versions import Version
 
 _PREFIX = "/v1/models"
 _METHOD = "tensorflow/serving/predict"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dim_tf.serving.errors import RequestError
-from dim_tf.serving.repository import Tensor
+from dim_tf.serving.versions import Tensor
 
 
 def as_array(value: Any, tensor: Tensor, max_rows: int) -> np.ndarray:

@@ -108,7 +108,7 @@ class Trained:
     Attributes:
         model: images -> dict of outputs.
         settings: all that decided the weights, as JSON.
-        seconds: that the steps took.
+        seconds: that it took, with validations and pictures on the way.
         made_with: `circumstances.here()` where it was begun.
     """
 
@@ -236,16 +236,19 @@ def prepare(
         seed=(0, run.seed),
     )
     for stage in stages:
-        most = len(stage.examples)
-        if stage.batch_size > most or stage.batch_size % replicas:
-            given = stage.batch_size == run.batch_size
-            raise ValueError(
-                f"a step of the stage {stage.name!r} must be of at most the "
-                f"{most} images it has, and of a multiple of the {replicas} "
-                f"devices, got {stage.batch_size}; "
-                f"{'change --batch_size, or ' * given}train on more images"
-            )
+        _check_batch_size(stage, run.batch_size, replicas)
     return Training(settings, model, stages, strategy, run)
+
+
+def _check_batch_size(stage, given, replicas):
+    most = len(stage.examples)
+    if stage.batch_size > most or stage.batch_size % replicas:
+        advice = "change --batch_size, or " * (stage.batch_size == given)
+        raise ValueError(
+            f"a step of the stage {stage.name!r} must be of at most the "
+            f"{most} images it has, and of a multiple of the {replicas} "
+            f"devices, got {stage.batch_size}; {advice}train on more images"
+        )
 
 
 def restore(run_path: pathlib.Path, dataset: data.DataConfig) -> Trained:
