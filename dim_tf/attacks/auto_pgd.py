@@ -13,7 +13,6 @@ import numpy as np
 import tensorflow as tf
 
 from dim_tf.attacks import checks
-from dim_tf.attacks import rivals
 from dim_tf.attacks import splitmix
 from dim_tf.attacks.adaptor import frozen
 from dim_tf.attacks.climbs import CLIMBS
@@ -22,6 +21,8 @@ from dim_tf.attacks.graphs import choose
 from dim_tf.attacks.problem import LOSSES
 from dim_tf.attacks.problem import decided
 from dim_tf.attacks.pursuit import Pursuit
+from dim_tf.attacks.target_classes import lead_of
+from dim_tf.attacks.target_classes import most_likely
 
 # Of the state, what begins anew with every stage, beside the climb's memory.
 _STAGE = ("step", "point", "best", "best_gradient", "best_loss")
@@ -203,14 +204,14 @@ class TargetedAutoPGDAttack(AutoPGD):
         checks.one_of("loss", self.loss, ("margin", "dlr"))
 
     def turns(self, state):
-        return state["rivals"].shape[1]
+        return state["targets"].shape[1]
 
     def prepare(self, problem):
         scores = problem.scores(problem.images)
-        return {"rivals": rivals.most_likely(problem, scores, self.targets)}
+        return {"targets": most_likely(problem, scores, self.targets)}
 
     def loss_of(self, problem, state):
-        lead = rivals.lead(problem, state["rivals"], state["turn"])
+        lead = lead_of(problem, state["targets"], state["turn"])
         if self.loss == "margin":
             return lead
         return lambda scores: lead(scores) / spread(scores)

@@ -10,12 +10,13 @@ import numpy as np
 import tensorflow as tf
 
 from dim_tf.attacks import checks
-from dim_tf.attacks import rivals
 from dim_tf.attacks.adaptor import frozen
 from dim_tf.attacks.minimization import Minimization
 from dim_tf.attacks.norms import FLOOR
 from dim_tf.attacks.norms import NORMS
 from dim_tf.attacks.norms import linf_size
+from dim_tf.attacks.target_classes import lead_of
+from dim_tf.attacks.target_classes import most_likely
 
 # Twice as many as Newton's method was seen to need, of gradients over eight
 # decades; and how near it has to come.
@@ -82,7 +83,7 @@ class FABAttack(Minimization):
             "point": problem.images,
             "step": zeros,
             "turn": zeros,
-            "rivals": rivals.most_likely(problem, scores, self.targets),
+            "targets": most_likely(problem, scores, self.targets),
         }
 
     def step(self, problem, state):
@@ -98,7 +99,7 @@ class FABAttack(Minimization):
         # A new run starts from the image.
         here = tf.where(adversarial[:, None], back, point)
         return {
-            "active": state["active"] & (turn < state["rivals"].shape[1]),
+            "active": state["active"] & (turn < state["targets"].shape[1]),
             "result": tf.where(closer[:, None], point, state["result"]),
             "distance": tf.where(closer, distance, state["distance"]),
             "point": tf.where(over[:, None], images, here),
@@ -108,7 +109,7 @@ class FABAttack(Minimization):
 
     def _onto_plane(self, problem, state):
         point, images = state["point"], problem.images
-        lead = rivals.lead(problem, state["rivals"], state["turn"])
+        lead = lead_of(problem, state["targets"], state["turn"])
         scores, gradient = problem.gradient(lead, point)
         missing = -lead(scores)[:, None]
         # There is no way to a class that is out of the race.

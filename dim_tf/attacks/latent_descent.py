@@ -7,12 +7,12 @@ import keras
 import tensorflow as tf
 
 from dim_tf.attacks import checks
-from dim_tf.attacks import rivals
 from dim_tf.attacks.adaptor import frozen
 from dim_tf.attacks.flexible import Flexible
 from dim_tf.attacks.graphs import done
 from dim_tf.attacks.norms import NORMS
 from dim_tf.attacks.starting_points import earliest
+from dim_tf.attacks.target_classes import most_likely
 from dim_tf.caching import kept_with_model
 
 
@@ -78,7 +78,7 @@ class LatentDescentAttack(Flexible):
         if problem.targeted:
             goals = tf.cast(problem.classes, tf.int32)[:, None]
         else:
-            goals = rivals.most_likely(problem, scores, self.classes)
+            goals = most_likely(problem, scores, self.classes)
         unlimited = tf.fill((problem.batch,), problem.images.dtype.max)
         _, result, _ = tf.while_loop(
             lambda rank, *_: rank < goals.shape[1],

@@ -22,9 +22,9 @@ from dim_tf.attacks.adaptor import FixedEpsilon
 from dim_tf.caching import kept_with_model
 from dim_tf.serving import tensors
 from dim_tf.serving.errors import RequestError
+from dim_tf.serving.errors import within
 from dim_tf.serving.http import answer
 from dim_tf.serving.http import read_json
-from dim_tf.serving.models import Limits
 from dim_tf.serving.models import Models
 from dim_tf.serving.versions import Tensor
 from dim_tf.serving.versions import Version
@@ -109,7 +109,8 @@ def router(models: Models) -> fastapi.APIRouter:
         body = await read_json(request, models.limits)
         version = models.repository.get(str(body.get("model")))
         asked = _asked(body, version)
-        await _turn(running, models.limits)
+        async with within(models.limits.seconds):
+            await running.acquire()
         try:
             found = await asyncio.to_thread(
                 run, version, models.limits.seconds, *asked
@@ -119,21 +120,6 @@ def router(models: Models) -> fastapi.APIRouter:
         return answer(found)
 
     return routes
-
-
-async def _turn(running: asyncio.Lock, limits: Limits) -> None:
-    """Waits for a lock, as long as a request may.
-
-    Raises:
-        RequestError: 504, it took too long.
-    """
-    try:
-        async with asyncio.timeout(limits.seconds):
-            await running.acquire()
-    except TimeoutError as error:
-        raise RequestError(
-            504, f"no answer within {limits.seconds:g} s"
-        ) from error
 
 
 def static_files() -> fastapi.staticfiles.StaticFiles:

@@ -1,6 +1,5 @@
 """Routes, and bodies in and out: JSON within limits."""
 
-import asyncio
 from collections.abc import Awaitable
 from collections.abc import Callable
 from collections.abc import Collection
@@ -15,6 +14,7 @@ from starlette.types import Scope
 
 from dim_tf.serving import json_arrays
 from dim_tf.serving.errors import RequestError
+from dim_tf.serving.errors import within
 from dim_tf.serving.models import Limits
 
 Endpoint = Callable[[fastapi.Request], Awaitable[fastapi.Response]]
@@ -68,12 +68,8 @@ async def read_json(
             no object.
     """
     try:
-        async with asyncio.timeout(limits.seconds):
+        async with within(limits.seconds, 408, "complete body"):
             body = await _read(request, limits)
-    except TimeoutError as error:
-        raise RequestError(
-            408, f"no complete body within {limits.seconds:g} s"
-        ) from error
     except starlette.requests.ClientDisconnect as error:
         raise RequestError(400, "the body was broken off") from error
     try:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from dim_tf.serving.batching import Batcher
-from dim_tf.serving.errors import RequestError
+from dim_tf.serving.errors import within
 from dim_tf.serving.repository import Repository
 from dim_tf.serving.versions import Signature
 
@@ -80,13 +80,8 @@ class Models:
                 max_waiting=self.limits.waiting,
                 observe=lambda rows: self._observe(name, rows),
             )
-        try:
-            async with asyncio.timeout(self.limits.seconds):
-                return await self._batchers[signature].predict(inputs)
-        except TimeoutError as error:
-            raise RequestError(
-                504, f"no answer within {self.limits.seconds:g} s"
-            ) from error
+        async with within(self.limits.seconds):
+            return await self._batchers[signature].predict(inputs)
 
     async def watch(self, seconds: float) -> None:
         """Looks for new versions for as long as the service runs."""

@@ -23,22 +23,22 @@ def most_likely(problem, scores, count: int):
     return tf.math.top_k(others, min(count, scores.shape[-1] - 1)).indices
 
 
-def lead(problem, rivals, turn):
+def lead_of(problem, targets, turn):
     """By how much the class of a turn leads over the image's own.
 
     Args:
         problem: `Problem`.
-        rivals: int32 `(batch, k)`.
+        targets: int32 `(batch, k)`.
         turn: int32 `(batch,)`; beyond the last class it is that of the last.
 
     Returns:
         function: scores -> `(batch,)`.
     """
-    turn = tf.minimum(turn, rivals.shape[1] - 1)
-    rival = tf.gather(rivals, turn, batch_dims=1)
+    turn = tf.minimum(turn, targets.shape[1] - 1)
+    target = tf.gather(targets, turn, batch_dims=1)
 
     def of(scores):
-        return tf.gather(scores, rival, batch_dims=1) - tf.gather(
+        return tf.gather(scores, target, batch_dims=1) - tf.gather(
             scores, problem.classes, batch_dims=1
         )
 
