@@ -53,7 +53,10 @@ def test_command_exports_the_folders_models(small_sizes, tmp_path):
         card = {
             "model": name,
             "weights_digest": saving.digest(model),
-            "settings": {"sizes": dataclasses.asdict(small_sizes(name))},
+            "settings": {
+                "sizes": dataclasses.asdict(small_sizes(name)),
+                "dataset": "mnist",
+            },
         }
         saving.write(tmp_path / name, card, model)
     write = export.FORMATS["onnx"]
