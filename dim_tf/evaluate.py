@@ -28,6 +28,7 @@ from dim_tf.evaluation import planning
 from dim_tf.evaluation import progress
 from dim_tf.evaluation import targets
 from dim_tf.evaluation import thresholds
+from dim_tf.evaluation.campaign import LAST_SEED
 from dim_tf.evaluation.campaign import Campaign
 from dim_tf.models import foreign
 from dim_tf.models import wrapping
@@ -90,7 +91,7 @@ class EvaluateConfig:
         minimum=-1,
     )
     seed: int = config.setting(
-        0, "Seed of everything random.", minimum=0, maximum=2**31 - 2
+        0, "Seed of everything random.", minimum=0, maximum=LAST_SEED
     )
     xla: str = config.setting(
         "auto",

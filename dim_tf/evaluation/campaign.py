@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 
-import numpy as np
-
+from dim_tf.attacks.checks import at_least
 from dim_tf.attacks.spec import AttackSpec
 from dim_tf.evaluation import planning
 from dim_tf.evaluation import probes
@@ -15,12 +14,9 @@ from dim_tf.evaluation import thresholds
 from dim_tf.evaluation.executors import Job
 from dim_tf.evaluation.targets import Target
 
-# Random numbers take an int32, of which a probe's seed is the next one.
-_RANGES = {
-    "num_examples": (1, np.inf),
-    "shard_size": (1, np.inf),
-    "seed": (0, 2**31 - 2),
-}
+_LEAST = {"num_examples": 1, "shard_size": 1, "seed": 0}
+# Random numbers take an int32, and a probe's seed is the next one.
+LAST_SEED = 2**31 - 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,12 +59,12 @@ class Campaign:
     shard_count: int = 1
 
     def __post_init__(self):
-        for name, (least, most) in _RANGES.items():
-            value = getattr(self, name)
-            if not least <= value <= most:
-                raise ValueError(
-                    f"{name} must be from {least} to {most}, got {value}"
-                )
+        for name, least in _LEAST.items():
+            at_least(name, getattr(self, name), least)
+        if self.seed > LAST_SEED:
+            raise ValueError(
+                f"seed must be at most {LAST_SEED}, got {self.seed}"
+            )
         if not 0 <= self.shard_index < self.shard_count:
             raise ValueError(
                 f"shard_index must be from 0 to less than shard_count="
