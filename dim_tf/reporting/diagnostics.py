@@ -17,6 +17,18 @@ ALARM, NOTE = "alarm", "note"
 _LEAST_GRADIENT = 1e-8
 # Of the samples by which an attack may do better by chance; above its rounding.
 _MARGIN = 0.05 + 1e-9
+# By the end of a probe's name: what it does, and what a gain is a sign of.
+_CHECKS = {
+    results.TWICE_THE_STEPS: ("with twice the steps", "it has not converged"),
+    results.ANOTHER_START: (
+        "and again from another start",
+        "one start is not enough",
+    ),
+    results.THRESHOLD_ALONE: (
+        "with smaller epsilons than the threshold",
+        "success is not monotone in epsilon",
+    ),
+}
 
 
 def diagnostics(
@@ -123,24 +135,10 @@ def _gradients(records):
 
 def _gains(cells, probes):
     """More work, and smaller epsilons as well, should gain next to nothing."""
-    words = {
-        results.TWICE_THE_STEPS: (
-            "with twice the steps",
-            "it has not converged",
-        ),
-        results.ANOTHER_START: (
-            "and again from another start",
-            "one start is not enough",
-        ),
-        results.THRESHOLD_ALONE: (
-            "with smaller epsilons than the threshold",
-            "success is not monotone in epsilon",
-        ),
-    }
     attacks = {(cell.model, cell.attack): cell for cell in cells}
     same: dict[tuple[str, str], list[str]] = {}
     for probe in probes:
-        suffix = next(s for s in words if probe.attack.endswith(s))
+        suffix = next(s for s in _CHECKS if probe.attack.endswith(s))
         name = probe.attack.removesuffix(suffix)
         if (probe.model, name) not in attacks:
             continue
@@ -149,28 +147,21 @@ def _gains(cells, probes):
         if not len(both.samples):
             continue
         # The threshold alone is the lesser work of the two.
-        lesser = probe if suffix == results.THRESHOLD_ALONE else attack
-        before = _robust(lesser, both.samples).mean()
+        alone = suffix == results.THRESHOLD_ALONE
+        before = _robust(probe if alone else attack, both.samples).mean()
         after = _robust(both, both.samples).mean()
-        more, sign = words[suffix]
-        strong = before - after > _MARGIN
         if before == after:
+            more, _ = _CHECKS[suffix]
             same.setdefault((probe.model, more), []).append(name)
         else:
-            yield (
-                ALARM if strong else NOTE,
-                f"{name} on {probe.model} {more}: robust accuracy "
-                f"{before:.0%} becomes {after:.0%}"
-                + (f", {sign}." if strong else "."),
-            )
+            yield _gain(attack, suffix, before, after)
         missed = _robust(attack, both.samples).mean() - after
-        if lesser is probe and missed > _MARGIN:
+        if alone and missed > _MARGIN:
             yield (
                 ALARM,
                 f"{name} on {probe.model} misses {missed:.0%} of the samples, "
                 "which it finds at the threshold alone: its epsilons are too "
-                "far apart there. "
-                "Attack with the same thresholds.",
+                "far apart there. Attack with the same thresholds.",
             )
     for (model, more), names in same.items():
         yield (
@@ -178,6 +169,16 @@ def _gains(cells, probes):
             f"{', '.join(names)} on {model} {more}: robust accuracy does not "
             "change.",
         )
+
+
+def _gain(attack, suffix, before, after):
+    more, sign = _CHECKS[suffix]
+    strong = before - after > _MARGIN
+    return (
+        ALARM if strong else NOTE,
+        f"{attack.attack} on {attack.model} {more}: robust accuracy "
+        f"{before:.0%} becomes {after:.0%}{f', {sign}' if strong else ''}.",
+    )
 
 
 def _by_threshold(records, limits) -> tuple[pa.Table, pa.Table]:
