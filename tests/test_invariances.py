@@ -106,11 +106,13 @@ def test_wider_bounds_change_nothing_but_the_unit(attack, monkeypatch):
     assert (first != NET.images.numpy()).any()
 
 
-@pytest.mark.parametrize("score", [-1e9, -np.inf])
 @each_attack
-def test_a_class_that_is_masked_out_changes_nothing(attack, score):
+def test_classes_that_are_masked_out_change_nothing(attack):
     def masked(images):
-        return tf.pad(NET(images), [[0, 0], [0, 1]], constant_values=score)
+        scores = NET(images)
+        for score in (-1e9, -np.inf):
+            scores = tf.pad(scores, [[0, 0], [0, 1]], constant_values=score)
+        return scores
 
     first, success = known(attack)
     second, also = result(attack, masked)

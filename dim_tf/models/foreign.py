@@ -93,13 +93,13 @@ def _read_saved_model(path, signature):
     if signature not in signatures:
         raise ValueError(
             f"{path} has no signature {signature!r}; expected one of "
-            f"{', '.join(signatures)}"
+            f"{', '.join(sorted(signatures))}"
         )
     _, inputs = signatures[signature].structured_input_signature
     if len(inputs) != 1:
         raise ValueError(
             f"signature {signature!r} of {path} must have one input, got "
-            f"{', '.join(inputs)}"
+            f"{', '.join(sorted(inputs))}"
         )
     (spec,) = inputs.values()
     if not spec.dtype.is_floating:
