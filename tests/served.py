@@ -45,6 +45,18 @@ def serving(folder, limits=LIMITS, poll_seconds=1000.0):
     )
 
 
+def answer_to(client, path, receive):
+    """Status and body for whoever sends the messages that `receive` gives."""
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": path, "headers": []}
+    client.portal.call(client.app, scope, receive, send)
+    return sent[0]["status"], sent[1]["body"]
+
+
 def expected(model, images):
     outputs = {k: v.numpy() for k, v in model(images).items()}
     return {**outputs, "label": outputs["scores"].argmax(1)}

@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import contextlib
 import threading
 
 import numpy as np
@@ -13,18 +14,19 @@ from dim_tf.serving.errors import RequestError
 ROWS = (1, 3, 2)
 
 
+@contextlib.contextmanager
+def batching(run):
+    with concurrent.futures.ThreadPoolExecutor(1) as executor:
+        yield Batcher(
+            run, executor, max_rows=4, max_waiting=8, observe=lambda rows: None
+        )
+
+
 def ask(run, rows=ROWS):
     """What requests of so many rows get, the last of them after the others."""
 
     async def ask_all():
-        with concurrent.futures.ThreadPoolExecutor(1) as executor:
-            batcher = Batcher(
-                run,
-                executor,
-                max_rows=4,
-                max_waiting=8,
-                observe=lambda rows: None,
-            )
+        with batching(run) as batcher:
             inputs = [{"x": np.full(count, count)} for count in rows]
             async with asyncio.timeout(20):
                 return [
@@ -105,14 +107,7 @@ def test_who_no_longer_listens_keeps_nobody_waiting(refused, expected):
         return {"y": 2 * inputs["x"]}
 
     async def ask_all():
-        with concurrent.futures.ThreadPoolExecutor(1) as executor:
-            batcher = Batcher(
-                run,
-                executor,
-                max_rows=4,
-                max_waiting=8,
-                observe=lambda rows: None,
-            )
+        with batching(run) as batcher:
 
             def ask(value):
                 return batcher.predict({"x": np.array([value])})

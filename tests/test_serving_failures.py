@@ -9,6 +9,7 @@ import httpx2 as httpx
 import pytest
 from served import LIMITS
 from served import ZEROS
+from served import answer_to
 from served import save
 from served import serving
 from test_serving_signatures import double
@@ -36,18 +37,12 @@ def ask(client):
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(hurried):
-    sent = []
-
     async def receive():
         await asyncio.sleep(20)
 
-    async def send(message):
-        sent.append(message)
-
-    scope = {"type": "http", "method": "POST", "path": TWICE, "headers": []}
-    hurried.portal.call(hurried.app, scope, receive, send)
-    assert sent[0]["status"] == 408
-    assert sent[1]["body"] == b'{"error":"no complete body within 0.1 s"}'
+    status, body = answer_to(hurried, TWICE, receive)
+    assert status == 408
+    assert body == b'{"error":"no complete body within 0.1 s"}'
 
 
 def test_a_model_that_takes_too_long_is_not_waited_for(hurried, monkeypatch):

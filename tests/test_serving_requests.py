@@ -10,6 +10,7 @@ from hypothesis import strategies
 from served import INFER
 from served import PREDICT
 from served import ZEROS
+from served import answer_to
 from served import expected
 
 from dim_tf import digits
@@ -249,15 +250,10 @@ def test_a_body_that_is_broken_off_is_no_failure_of_ours(client):
         {"type": "http.request", "body": b'{"instances":', "more_body": True},
         {"type": "http.disconnect"},
     ]
-    sent = []
 
     async def receive():
         return messages.pop(0)
 
-    async def send(message):
-        sent.append(message)
-
-    scope = {"type": "http", "method": "POST", "path": PREDICT, "headers": []}
-    client.portal.call(client.app, scope, receive, send)
-    assert sent[0]["status"] == 400
-    assert b"broken off" in sent[1]["body"]
+    status, body = answer_to(client, PREDICT, receive)
+    assert status == 400
+    assert b"broken off" in body

@@ -243,19 +243,13 @@ def test_settings_without_effect_do_not_stop_a_run(train_dim):
     train_dim("run", model="im", recipe=other)
 
 
-def test_restore_refuses_an_unfinished_run(train_dim, tmp_path, tiny_mnist):
-    with pytest.raises(Kill):
-        train_dim("run", callbacks=[KillAt("denoiser", 10)])
-    with pytest.raises(ValueError, match="stopped at step 7 of 20"):
-        training.restore(tmp_path / "run", tiny_mnist)
-
-
-def test_restore_says_that_a_run_has_only_begun(
-    train_dim, tmp_path, tiny_mnist
+@pytest.mark.parametrize(("killed_at", "kept"), [(10, 7), (1, 0)])
+def test_restore_refuses_an_unfinished_run(
+    killed_at, kept, train_dim, tmp_path, tiny_mnist
 ):
     with pytest.raises(Kill):
-        train_dim("run", callbacks=[KillAt("denoiser", 1)])
-    with pytest.raises(ValueError, match="stopped at step 0 of 20"):
+        train_dim("run", callbacks=[KillAt("denoiser", killed_at)])
+    with pytest.raises(ValueError, match=f"stopped at step {kept} of 20"):
         training.restore(tmp_path / "run", tiny_mnist)
 
 
