@@ -140,11 +140,6 @@ class EvaluateConfig:
     def __post_init__(self):
         config.validate(self)
         select(self.suite, self.only)
-        if self.shard_index >= self.shard_count:
-            raise ValueError(
-                f"--shard_index must be less than --shard_count="
-                f"{self.shard_count}, got {self.shard_index}"
-            )
 
     @property
     def targets(self) -> list[targets.Target]:

@@ -43,7 +43,7 @@ def run():
         ),
         (["evaluate", "--dataset=fashion_mnist"], "not on fashion_mnist"),
         (["evaluate", "--images=no.npz", "--dry_run"], "there is no no.npz"),
-        (["evaluate", "--shard_index=2"], "less than --shard_count=1, got 2"),
+        (["evaluate", "--shard_index=2"], "less than shard_count=1, got 2"),
         (["evaluate", "--ray_cpus=1"], "it is for --executor=ray"),
         (["evaluate", "--validation_size=9"], "has no effect: the test images"),
         (["evaluate", "--images=x.npz", "--dataset=kmnist"], "no data set"),

@@ -29,8 +29,8 @@ class Minimization(Native, foolbox.attacks.base.MinimizationAttack):  # type: ig
         steps_together: most steps between two looks at which rows are done.
     """
 
-    changing: ClassVar[tuple[str, ...]]
-    steps_together: ClassVar[int]
+    changing: ClassVar[tuple[str, ...]] = ("active", "result")
+    steps_together: ClassVar[int] = 1
 
     @abc.abstractmethod
     def start(self, problem: Problem, rows: Rows) -> Rows:

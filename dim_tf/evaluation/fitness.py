@@ -49,12 +49,12 @@ def check(model: keras.Model, examples: data.Examples) -> float:
     _check_probabilities(model, examples)
     _check_finite(model.name, scores, examples.rows)
     # With other neighbors, which must not matter: fewer, or a first one.
-    few = slice(min(_ASKED_AGAIN, -(-len(scores) // 2)))
-    asked = examples.images[few]
+    few = min(_ASKED_AGAIN, -(-len(scores) // 2))
+    asked = examples.images[:few]
     if len(scores) == 1:
         asked = np.concatenate([asked, 1.0 - asked])
-    again = metrics.outputs(model, asked, "scores")[: len(scores[few])]
-    _check_repeatable(model.name, scores[few], again)
+    again = metrics.outputs(model, asked, "scores")[:few]
+    _check_repeatable(model.name, scores[:few], again)
     sums = scores.sum(axis=1)
     if (scores >= 0).all() and (np.abs(sums - 1) < _SUM_TOLERANCE).all():
         raise ValueError(

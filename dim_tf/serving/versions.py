@@ -102,7 +102,7 @@ class Version:
         self.number = number
         self._loaded = tf.saved_model.load(str(folder))
         if DEFAULT not in self._loaded.signatures:
-            others = ", ".join(self._loaded.signatures) or "none"
+            others = ", ".join(sorted(self._loaded.signatures)) or "none"
             raise ValueError(f"it has no signature {DEFAULT!r}, only {others}")
         self.signatures: dict[str, Signature] = {}
         for signature, function in self._loaded.signatures.items():
