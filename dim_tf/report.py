@@ -28,6 +28,7 @@ import rich.console
 
 from dim_tf import config
 from dim_tf import entry
+from dim_tf import staging
 from dim_tf.evaluation import results
 from dim_tf.evaluation import thresholds
 from dim_tf.reporting import benchmarks
@@ -154,16 +155,16 @@ def main(argv: list[str]) -> None:
         from dim_tf.reporting import figures
 
         figure = figures.latent_spaces(*_latents(settings))
-        output.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(output, dpi=120)
+        with staging.staged(output) as whole:
+            figure.savefig(whole, dpi=120)
         return
     text = (
         _document(settings, output)
         if settings.template
         else _text(settings, output.suffix)
     )
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(text, encoding="utf-8")
+    with staging.staged(output) as whole:
+        whole.write_text(text, encoding="utf-8")
 
 
 def _text(settings: ReportConfig, suffix: str) -> str:

@@ -1,7 +1,6 @@
 """The file of a benchmark, which its rows are added to one by one."""
 
 import json
-import os
 import pathlib
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -9,6 +8,7 @@ from typing import Any
 
 import rich.progress
 
+from dim_tf import staging
 from dim_tf.benchmarking import attacks
 from dim_tf.benchmarking import rivals
 from dim_tf.benchmarking.prices import PassPrices
@@ -97,10 +97,8 @@ def _add(output, row) -> list[dict[str, Any]]:
         if (other["attack"], other["batch_size"]) != race
     ]
     rows = [*others, row]
-    output.parent.mkdir(parents=True, exist_ok=True)
-    scratch = output.with_suffix(f".{os.getpid()}.tmp")
-    scratch.write_text(json.dumps(rows, indent=1) + "\n")
-    scratch.replace(output)
+    with staging.staged(output) as whole:
+        whole.write_text(json.dumps(rows, indent=1) + "\n")
     return rows
 
 

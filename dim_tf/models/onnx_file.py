@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-import tempfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from dim_tf import staging
 from dim_tf.models import saving
 
 NAME = "model.onnx"
@@ -72,13 +72,9 @@ def export(
         return dict(zip(names, values, strict=True))
 
     saving.check_parity(model, run, "ONNX file")
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / NAME
-    with tempfile.TemporaryDirectory(prefix=".", dir=folder) as scratch:
-        staged = pathlib.Path(scratch) / NAME
-        staged.write_bytes(content)
-        staged.replace(path)
-    return path
+    with staging.staged(folder / NAME) as path:
+        path.write_bytes(content)
+    return folder / NAME
 
 
 def _gradients(serve) -> list[str]:

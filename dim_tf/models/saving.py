@@ -5,14 +5,10 @@ saved_models/<model>/card.json      what it is and how it was made
 saved_models/<model>/<version>/     SavedModel for TensorFlow Serving
 """
 
-import contextlib
 import json
 import pathlib
-import shutil
-import tempfile
 import zipfile
 from collections.abc import Callable
-from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +20,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from dim_tf import data
 from dim_tf import digests
+from dim_tf import staging
 
 # Largest difference between a model's outputs and those of what is exported,
 # relative to the largest value of that output, or absolute where that is below
@@ -61,17 +58,11 @@ def write(
         card: JSON-able; must hold `model` and `weights_digest`.
         model: what to save, or None for a model that uses its parent's weights.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".", dir=folder.parent) as scratch:
-        staged = []
+    with staging.staged(folder / _CARD) as new_card:
+        new_card.write_text(json.dumps(card, indent=2) + "\n")
         if model is not None:
-            staged.append(pathlib.Path(scratch) / _WEIGHTS)
-            model.save(staged[-1])
-        staged.append(pathlib.Path(scratch) / _CARD)
-        staged[-1].write_text(json.dumps(card, indent=2) + "\n")
-        folder.mkdir(exist_ok=True)
-        for path in staged:
-            path.replace(folder / path.name)
+            with staging.staged(folder / _WEIGHTS) as new_weights:
+                model.save(new_weights)
 
 
 def read_card(folder: pathlib.Path) -> dict[str, Any]:
@@ -157,13 +148,13 @@ def export(
         if _is_of(newest, card):
             return newest
     target = folder / str(versions[-1] + 1 if versions else 1)
-    with _staged(target) as scratch:
-        _write_saved_model(model, scratch)
-        (scratch / "assets.extra").mkdir()
-        (scratch / "assets.extra" / _CARD).write_text(
+    with staging.staged(target) as version:
+        _write_saved_model(model, version)
+        (version / "assets.extra").mkdir()
+        (version / "assets.extra" / _CARD).write_text(
             json.dumps(card, indent=2) + "\n"
         )
-        signature = tf.saved_model.load(str(scratch)).signatures
+        signature = tf.saved_model.load(str(version)).signatures
         check_parity(model, signature["serving_default"], "SavedModel")
     return target
 
@@ -187,20 +178,6 @@ def _signatures(version: pathlib.Path) -> set[str]:
     model = saved_model_pb2.SavedModel()
     model.ParseFromString((version / "saved_model.pb").read_bytes())
     return {name for graph in model.meta_graphs for name in graph.signature_def}
-
-
-@contextlib.contextmanager
-def _staged(target: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A scratch folder that becomes `target` if the block succeeds."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = pathlib.Path(tempfile.mkdtemp(prefix=".", dir=target.parent))
-    try:
-        yield scratch
-        # mkdtemp is private to its user; a server may run as another.
-        scratch.chmod(0o755)
-        scratch.rename(target)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def serving(model: keras.Model) -> Callable:

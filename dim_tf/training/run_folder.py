@@ -5,6 +5,7 @@ import pathlib
 from typing import Any
 
 from dim_tf import circumstances
+from dim_tf import staging
 
 _SETTINGS = "settings.json"
 # On what it was begun; a run may go on elsewhere.
@@ -86,10 +87,8 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
 
 def write_json(path: pathlib.Path, content: dict[str, Any]) -> None:
     """Writes a file of a run folder, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_suffix(".tmp")
-    scratch.write_text(json.dumps(content, indent=2) + "\n")
-    scratch.replace(path)
+    with staging.staged(path) as whole:
+        whole.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def flatten(settings: dict[str, Any]) -> dict[str, Any]:
