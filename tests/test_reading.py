@@ -4,6 +4,7 @@ Where one fails, the words of the template are to be changed.
 """
 
 import collections
+import json
 import math
 import re
 import statistics
@@ -27,6 +28,7 @@ from published import page_cells
 from scipy import stats
 from scipy.stats import binomtest
 
+from dim_tf import layers
 from dim_tf.reporting import paper
 
 
@@ -39,6 +41,19 @@ def test_the_attack_that_is_said_to_stop_early_does():
     )
     before, after = map(int, alarm)
     assert 0.4 < after / before < 0.6
+
+
+def test_gradients_pass_the_threshold_as_is_said():
+    surrogate, slope = re.search(
+        r"binarize by a surrogate, that of a (\w+) of slope (\d+)",
+        " ".join(PAGE.split()),
+    ).groups()
+    assert layers.Binarize(surrogate).slope == int(slope)
+    for model in ("bi_cnn", "bi_dim", "bi_abs"):
+        card = json.loads(
+            (ROOT / "saved_models" / model / "card.json").read_text()
+        )
+        assert card["settings"]["sizes"]["surrogate"] == surrogate
 
 
 def test_the_images_of_abs_are_harder_for_dim():
