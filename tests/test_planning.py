@@ -1,16 +1,20 @@
 """Records that are there already, and what is left for whom beside them."""
 
 import dataclasses
+import itertools
 
 import pytest
 from test_sweep import BIM
 from test_sweep import COUNT
 from test_sweep import DDN
 from test_sweep import linear_subject
+from test_sweep import records
 from test_sweep import run
+from test_sweep import same
 
 from dim_tf.evaluation import executors
 from dim_tf.evaluation import planning
+from dim_tf.evaluation import results
 from dim_tf.evaluation import sweep
 from dim_tf.evaluation import targets
 from dim_tf.evaluation.campaign import Campaign
@@ -104,12 +108,50 @@ def test_machines_share_attacks_of_one_file_each(tmp_path):
 @pytest.mark.parametrize(
     ("done", "count", "size", "expected"),
     [
-        ({3, 4}, 8, 8, [range(0, 3), range(5, 8)]),
-        ({3, 4}, 8, 4, [range(0, 3), range(5, 8)]),
-        ({0, 5}, 6, 3, [range(1, 3), range(3, 5)]),
-        ({1}, 7, 3, [range(0, 1), range(2, 3), range(3, 6), range(6, 7)]),
-        (set(range(9)), 7, 3, []),
+        ([range(3, 5)], 8, 8, [range(0, 3), range(5, 8)]),
+        ([range(3, 5)], 8, 4, [range(0, 3), range(5, 8)]),
+        ([range(1), range(5, 6)], 6, 3, [range(1, 3), range(3, 5)]),
+        (
+            [range(1, 2)],
+            7,
+            3,
+            [range(0, 1), range(2, 3), range(3, 6), range(6, 7)],
+        ),
+        ([range(9)], 7, 3, []),
     ],
 )
-def test_files_end_where_others_begin(done, count, size, expected):
-    assert list(planning._gaps(done, count, size)) == expected
+def test_files_end_where_others_begin(
+    subject, tmp_path, done, count, size, expected
+):
+    for positions in done:
+        write(tmp_path, subject, positions)
+    planned = planning.plan(tmp_path, [BIM], count, size)
+    assert [shard.positions for shard in planned] == expected
+
+
+def write(folder, subject, positions):
+    """Does what a machine does whose files are of another size."""
+    path = results.shard_path(folder / "toy" / "l2_bim", positions)
+    shard = planning.Shard(BIM, path, positions)
+    sweep.run_shard(shard, subject, jit_compile=False)
+    return shard
+
+
+@pytest.mark.parametrize("others", [range(4, 9), range(15), range(12, 14)])
+def test_what_others_wrote_since_is_not_written_again(
+    subject, tmp_path, others
+):
+    """Neither before nor after the attack, which may take hours."""
+    alone, shared = tmp_path / "alone", tmp_path / "shared"
+    whole = write(alone, subject, range(10))
+    written = write(shared, subject, others)
+    before = written.path.read_bytes()
+    path = shared / whole.path.relative_to(alone)
+    shard = dataclasses.replace(whole, path=path)
+    left = [each.positions for each in planning.left(shard)]
+    assert sorted([*others, *itertools.chain(*left)])[:10] == list(range(10))
+    sweep.run_shard(shard, subject, jit_compile=False)
+    assert written.path.read_bytes() == before
+    rows, expected = records(shared), records(alone)
+    assert len(rows) == len({*others, *range(10)})
+    same({key: rows[key] for key in expected}, expected)

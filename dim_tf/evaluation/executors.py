@@ -17,7 +17,6 @@ import tensorflow as tf
 from dim_tf import data
 from dim_tf.evaluation import fitness
 from dim_tf.evaluation import planning
-from dim_tf.evaluation import results
 from dim_tf.evaluation import sweep
 from dim_tf.evaluation import targets
 
@@ -102,13 +101,12 @@ class Worker:
             job.shard.cell.spec.for_model(subject.model)
         except ValueError as error:
             return Done(job, accuracy, unsuited=str(error))
-        # A worker may have died between the writing and the telling.
-        shard = job.shard
-        if shard.path.exists():
-            results.check_fingerprint(shard.path, shard.cell.fingerprint)
-            return Done(job, accuracy)
         jit_compile = targets.jit_compile(self._xla, subject.model)
-        broken = sweep.run_shard(job.shard, subject, jit_compile=jit_compile)
+        broken: tuple[str, ...] = ()
+        # A worker may have died between the writing and the telling, or others
+        # may have been here, with files of another size.
+        for shard in planning.left(job.shard):
+            broken += sweep.run_shard(shard, subject, jit_compile=jit_compile)
         return Done(job, accuracy, broken=broken)
 
     def suits(self, target: targets.Target) -> bool:

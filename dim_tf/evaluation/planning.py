@@ -161,27 +161,51 @@ def plan(
             results.check_fingerprint(path, made_of)
     for cell in cells:
         place = folder / cell.model / cell.spec.name
-        done: set[int] = set()
-        for path, positions in results.shards(place):
-            results.check_fingerprint(path, cell.fingerprint)
-            done.update(positions)
-        for positions in _gaps(done, num_examples, shard_size):
-            path = results.shard_path(place, positions)
-            missing.append(Shard(cell, path, positions, num_adversarials))
+        done = _done(place, cell)
+        for first in range(0, num_examples, shard_size):
+            wanted = range(first, min(first + shard_size, num_examples))
+            for positions in _gaps(done, wanted):
+                path = results.shard_path(place, positions)
+                missing.append(Shard(cell, path, positions, num_adversarials))
     return missing
 
 
-def _gaps(done: set[int], count: int, size: int) -> Iterator[range]:
-    """What is not done, cut at every multiple of the size."""
-    for first in range(0, count, size):
-        start = None
-        for position in range(first, min(first + size, count) + 1):
-            end = position == min(first + size, count)
-            if start is not None and (end or position in done):
+def left(shard: Shard) -> list[Shard]:
+    """What of a shard others have not made since it was planned.
+
+    Raises:
+        ValueError: they have made it with something else; names both.
+    """
+    place = shard.path.parent
+    return [
+        dataclasses.replace(
+            shard,
+            path=results.shard_path(place, positions),
+            positions=positions,
+        )
+        for positions in _gaps(_done(place, shard.cell), shard.positions)
+    ]
+
+
+def _done(place: pathlib.Path, cell: Cell) -> set[int]:
+    """Positions of the samples whose records are in a folder."""
+    done: set[int] = set()
+    for path, positions in results.shards(place):
+        results.check_fingerprint(path, cell.fingerprint)
+        done.update(positions)
+    return done
+
+
+def _gaps(done: set[int], wanted: range) -> Iterator[range]:
+    """What is not done of what is wanted."""
+    start = wanted.start
+    for position in wanted:
+        if position in done:
+            if start < position:
                 yield range(start, position)
-                start = None
-            elif start is None and not end and position not in done:
-                start = position
+            start = position + 1
+    if start < wanted.stop:
+        yield range(start, wanted.stop)
 
 
 def seconds_per_sample(

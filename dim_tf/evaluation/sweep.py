@@ -15,6 +15,7 @@ from dim_tf import models
 from dim_tf.caching import kept_with_model
 from dim_tf.evaluation import counting
 from dim_tf.evaluation import gradients
+from dim_tf.evaluation import planning
 from dim_tf.evaluation import results
 from dim_tf.evaluation.distances import distances
 from dim_tf.evaluation.planning import REFINEMENT
@@ -47,6 +48,8 @@ def run_shard(
 ) -> tuple[str, ...]:
     """Attacks the samples of a shard and writes their records.
 
+    Those that others wrote in the meantime stay as they are.
+
     Returns:
         Why the attack broke on samples, a reason for each of these.
     """
@@ -62,13 +65,16 @@ def run_shard(
         for place, position in enumerate(shard.positions):
             if position >= shard.num_adversarials:
                 columns["adversarial"][place] = None
-    results.write_shard(
-        shard.path,
-        columns,
-        shard.cell.fingerprint,
-        examples.images.shape[1:],
-        circumstances.here(),
-    )
+    for piece in planning.left(shard):
+        first = piece.positions.start - shard.positions.start
+        rows = slice(first, first + len(piece.positions))
+        results.write_shard(
+            piece.path,
+            {name: column[rows] for name, column in columns.items()},
+            shard.cell.fingerprint,
+            examples.images.shape[1:],
+            circumstances.here(),
+        )
     broken = columns["status"] == "error"
     return tuple(columns["message"][broken])
 
