@@ -9,6 +9,7 @@ from tiny_nets import MODEL
 from tiny_nets import NET
 from tiny_nets import foolbox_model
 
+from dim_tf.attacks.criteria import MarginMisclassification
 from dim_tf.attacks.dataset import DatasetAttack
 
 
@@ -51,6 +52,31 @@ def test_a_target_is_reached(fed):
     )
     assert success.numpy().all()
     np.testing.assert_array_equal(np.argmax(NET(adversarials), 1), targets)
+
+
+def test_a_margin_is_asked_of_what_is_proposed(fed):
+    labels = NET.labels.numpy()
+    scores = NET(fed).numpy()
+    own = scores[:, labels].T
+    best_other = [np.delete(scores, label, 1).max(1) for label in labels]
+    ahead = np.array(best_other) - own
+    margins = np.nanmedian(np.where(ahead > 0, ahead, np.nan), 1)
+    adversarials, _, success = fed_attack(fed)(
+        MODEL,
+        NET.images,
+        MarginMisclassification(labels, margins),
+        epsilons=None,
+    )
+    assert success.numpy().all()
+    for image, good, adversarial in zip(
+        NET.images.numpy(),
+        ahead > margins[:, None],
+        adversarials.numpy(),
+        strict=True,
+    ):
+        left = fed[good]
+        closest = left[np.argmin(sizes("l2", left - image))]
+        np.testing.assert_array_equal(adversarial, closest)
 
 
 def test_an_image_that_is_misclassified_stays(fed):

@@ -12,6 +12,7 @@ from tiny_nets import check_rows
 from tiny_nets import check_rows_are_independent
 from tiny_nets import draw_like_ours
 from tiny_nets import final_state
+from tiny_nets import foolbox_model
 from tiny_nets import foolbox_result
 
 from dim_tf.attacks.hop_skip_jump import HopSkipJumpAttack
@@ -74,3 +75,26 @@ def test_settings_are_checked():
         HopSkipJumpAttack(constraint="l1")
     with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
         HopSkipJumpAttack(steps=0)
+
+
+@CONSTRAINTS
+def test_a_start_just_below_a_threshold_is_not_lost(constraint):
+    """From the white image to it and back there is a rounding."""
+
+    def bright(images):
+        is_bright = tf.cast(images[:, 0, 0] >= 0.5, tf.float32)
+        return tf.concat([is_bright, 1.0 - is_bright], 1)
+
+    images = np.ones((1, 2, 2, 1), np.float32)
+    starts = images.copy()
+    starts[0, 0, 0] = np.nextafter(np.float32(0.5), np.float32(0))
+    assert images[0, 0, 0] + (starts - images)[0, 0, 0] == 0.5
+    result, _, success = HopSkipJumpAttack(**SHORT, constraint=constraint)(
+        foolbox_model(bright),
+        images,
+        np.zeros(1, int),
+        epsilons=None,
+        starting_points=starts,
+    )
+    assert success.numpy().all()
+    np.testing.assert_array_equal(result, starts)

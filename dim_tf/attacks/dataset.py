@@ -13,6 +13,7 @@ from dim_tf.attacks.graphs import done
 from dim_tf.attacks.norms import NORMS
 from dim_tf.attacks.samples import as_images
 from dim_tf.scores import decided
+from dim_tf.scores import lead
 
 
 class _Fed(list):
@@ -63,13 +64,15 @@ class DatasetAttack(Flexible):
                 f"fed images have {images.shape[1]} values each, the inputs "
                 f"{samples.rows['images'].shape[1]}"
             )
-        second, first = np.sort(scores, 1)[:, -2:].T
-        known = decided(scores) & (first > second)
-        images, predictions = images[known], scores[known].argmax(1)
+        known = decided(scores)
+        images, scores = images[known], scores[known]
         starts = samples.rows["images"].numpy()
+        classes = samples.rows["classes"].numpy()
+        margins = samples.rows.get("margins", tf.zeros(len(starts))).numpy()
         for row, clean in enumerate(starts.copy()):
-            hit = predictions == samples.rows["classes"][row].numpy()
-            good = images[hit == samples.targeted]
+            ahead = lead(scores, np.full(len(scores), classes[row]))
+            hit = ahead < 0 if samples.targeted else ahead > margins[row]
+            good = images[hit]
             if len(good):
                 sizes = NORMS[self.norm].size(good - clean)
                 starts[row] = good[np.argmin(sizes)]

@@ -8,7 +8,8 @@ from dim_tf.attacks.adaptor import frozen
 from dim_tf.attacks.norms import NORMS
 from dim_tf.attacks.problem import LOSSES
 
-# Lengths of the first and the last step, in epsilons.
+# Lengths of the first step, and of what would be one step after the last, in
+# epsilons.
 _FIRST_STEP = 0.1
 _LAST_STEP = 0.001
 

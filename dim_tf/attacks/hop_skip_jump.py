@@ -113,7 +113,10 @@ class HopSkipJumpAttack(Minimization):
         accuracy = self.gamma / pixels ** (1.5 if self.norm == "l2" else 2.0)
 
         def at(share):
-            return images + ball.project(change, share * whole)
+            moved = images + ball.project(change, share * whole)
+            # All the way is `far` itself: what is adversarial by a rounding
+            # would not survive another.
+            return tf.where(share < 1.0, moved, far)
 
         def adversarial(share):
             return problem.fooled_by(at(share))[:, None]
