@@ -145,6 +145,8 @@ class EvaluateConfig:
     def targets(self) -> list[targets.Target]:
         low, _, high = self.bounds.partition("..")
         try:
+            if high.startswith("."):  # "0...255" is not up to 0.255
+                raise ValueError
             bounds = float(low), float(high)
         except ValueError:
             raise ValueError(

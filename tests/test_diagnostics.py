@@ -70,7 +70,7 @@ def test_checks_that_find_nothing_are_one_line():
         ),
         (
             *([1.5, 1.5, np.inf], "_threshold_alone", "alarm"),
-            "with smaller epsilons than the threshold: robust accuracy 33% "
+            "with smaller epsilons than the threshold: robust accuracy 33.3% "
             "becomes 0%, success is not monotone in epsilon.",
         ),
     ],
@@ -114,7 +114,9 @@ def test_epsilons_that_miss_the_threshold_are_an_alarm():
     )
     ((level, words),) = [pair for pair in said(table) if "misses" in pair[1]]
     assert level == "alarm"
-    assert words.startswith("l2_bim on dim misses 33% of the samples, which it")
+    assert words.startswith(
+        "l2_bim on dim misses 33.3% of the samples, which it"
+    )
 
 
 @pytest.mark.parametrize("told_of", [0.5, 8 / 255])
@@ -162,7 +164,8 @@ def test_so_is_one_at_another_threshold_than_an_attack_was_tried_at_alone():
             ),
             "alarm",
             "l2_bim broke on 1 samples of dim; they count as failures of the "
-            "attack (no luck).",
+            "attack (no luck). Without its files, in dim/l2_bim, they are "
+            "attacked again.",
         ),
         (
             records(("dim", "l2_boundary", "l2", [1.0]), status="no_start"),
@@ -219,13 +222,54 @@ def test_so_is_one_at_another_threshold_than_an_attack_was_tried_at_alone():
         (
             records(("dim", "l2_bim", "l2", [0.0, 0.0, 1.0])),
             "alarm",
-            "67% of the samples of dim are misclassified without an attack: "
+            "66.7% of the samples of dim are misclassified without an attack: "
             "look whether the labels,",
         ),
         (
             records(("dim", "l2_bim", "l2", [1.0]), gradient=np.nan),
             "alarm",
             "Gradients of dim are not finite at 1 of 1 ",
+        ),
+        (
+            records(
+                ("dim", "l2_bim", "l2", [1.0]),
+                gradient=np.nan,
+                message="MemoryError: out of memory",
+            ),
+            "alarm",
+            "Gradients of dim are not finite at 1 of 1 clean images "
+            "(MemoryError: out of memory).",
+        ),
+        (
+            records(
+                ("dim", "l2_bim", "l2", [1.0, 2.0]),
+                ("dim", "linf_bim", "linf", [0.1]),
+            ),
+            "note",
+            "The minimal accuracy of dim is over different samples, 2 in L2, "
+            "1 in Linf.",
+        ),
+        (
+            records(
+                ("dim", "l2_boundary", "l2", [np.inf]),
+                status="no_start",
+                gradient=np.nan,
+                message="MemoryError: out of memory",
+            ),
+            "note",
+            "l2_boundary found no starting point on 1 samples of dim; they "
+            "count as failures of the attack.",
+        ),
+        (
+            pa.concat_tables(
+                [
+                    records(("dim", "l2_bim", "l2", [1.0]), dataset="mnist"),
+                    records(("mine", "l2_bim", "l2", [1.0]), dataset="a1b2"),
+                ]
+            ),
+            "alarm",
+            "The models were attacked on different images, so that their "
+            "numbers are not to be compared: dim on mnist, mine on a1b2.",
         ),
     ],
 )

@@ -38,6 +38,10 @@ def run():
         (["evaluate", "--models="], "must name at least one"),
         (["evaluate", "--models=dim", "--bounds=0..255"], "of this project"),
         (
+            ["evaluate", "--bounds=0...255"],
+            "must be written low..high, such as 0..255, got '0...255'",
+        ),
+        (
             ["evaluate", "--bounds=a..b"],
             "low..high, such as 0..255, got 'a..b'",
         ),

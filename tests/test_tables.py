@@ -1,11 +1,15 @@
+import dataclasses
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from scipy import stats
 
 from dim_tf.attacks import suite
 from dim_tf.evaluation import results
 from dim_tf.evaluation import thresholds
+from dim_tf.reporting import numbers
 from dim_tf.reporting import paper
 from dim_tf.reporting import statistics
 from dim_tf.reporting import tables
@@ -105,9 +109,60 @@ def test_median_and_its_interval():
     assert estimate.value == pytest.approx(3, abs=0.2)
     width = estimate.high - estimate.low
     assert width == pytest.approx(2 * 1.96 * 1.2533 / 20, rel=0.25)
-    failing = statistics.median_distance(cell("l2", [1, 2, np.inf, np.inf]))
-    assert (failing.value, failing.high) == (np.inf, np.inf)
-    assert failing.low == 1
+    failing = statistics.median_distance(cell("l2", [*range(5), *[np.inf] * 7]))
+    assert failing == statistics.Estimate(np.inf, 2, np.inf)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 6, 20, 100, 1000])
+def test_a_median_is_in_its_interval_at_least_as_often_as_is_said(count):
+    """The number of distances below it is binomial, whatever they are."""
+    found = statistics.median_distance(cell("l2", range(1, count + 1)))
+    below = stats.binom(count, 0.5)
+    if count < 6:
+        assert (found.low, found.high) == (0, np.inf)
+        assert below.cdf(count - 1) - below.cdf(0) < 0.95
+        return
+    assert below.cdf(found.high - 1) - below.cdf(found.low - 1) >= 0.95
+    assert below.cdf(found.high - 2) - below.cdf(found.low) < 0.95
+
+
+def test_probes_alone_are_no_report():
+    with pytest.raises(ValueError, match="only records of probes"):
+        statistics.cells(
+            records(("dim", "l2_bim", "l2", [1.0]), preset="probe")
+        )
+
+
+def test_a_least_accuracy_over_different_samples_is_marked():
+    table = records(
+        ("dim", "l2_bim", "l2", [1.0, 2.0]),
+        ("dim", "linf_bim", "linf", [0.1]),
+        ("cnn", "l2_bim", "l2", [1.0, 2.0]),
+        ("cnn", "linf_bim", "linf", [0.1, 0.2]),
+    )
+    rows = dict((title, cells) for title, *cells in tables.results_table(table))
+    least, other = rows["**Minimal accuracy, L2, Linf**"]
+    assert least.endswith(" *")
+    assert not other.endswith("*")
+    assert not rows["**All Linf, accuracy**"][0].endswith("*")
+    lacks = {
+        row["model"]: row["lacks"]
+        for row in numbers.rows(table, thresholds.PAPER)
+        if row["attack"] == "minimal_accuracy"
+    }
+    assert lacks == {
+        "dim": "different samples, 2 in L2, 1 in Linf",
+        "cnn": None,
+    }
+
+
+def test_pairs_of_different_images_are_refused():
+    first, second = (
+        dataclasses.replace(cell("l2", [1, 2]), model=name, dataset=name)
+        for name in ("a", "b")
+    )
+    with pytest.raises(ValueError, match="a was attacked on images of a and b"):
+        statistics.larger(first, second)
 
 
 def test_samples_are_matched_by_name():

@@ -75,7 +75,10 @@ def follow(
             broken.setdefault(attack, []).extend(done.broken)
     for attack, reasons in broken.items():
         if reasons:
-            say(f"{attack} broke on {len(reasons)} samples: {reasons[0]}")
+            say(
+                f"{attack} broke on {len(reasons)} samples: {reasons[0]}; "
+                "without its files these are attacked again"
+            )
     return failures
 
 

@@ -8,27 +8,14 @@ import pyarrow.compute as pc
 
 from dim_tf.evaluation import results
 from dim_tf.evaluation import thresholds
+from dim_tf.reporting import gains
+from dim_tf.reporting import signs
 from dim_tf.reporting import statistics
 from dim_tf.reporting import tables
 
-ALARM, NOTE = "alarm", "note"
 # Along smaller gradients Carlini-Wagner, EAD, DeepFool and NewtonFool, which do
 # not scale them to a step whatever their size, fall short.
 _LEAST_GRADIENT = 1e-8
-# Of the samples by which an attack may do better by chance; above its rounding.
-_MARGIN = 0.05 + 1e-9
-# By the end of a probe's name: what it does, and what a gain is a sign of.
-_CHECKS = {
-    results.TWICE_THE_STEPS: ("with twice the steps", "it has not converged"),
-    results.ANOTHER_START: (
-        "and again from another start",
-        "one start is not enough",
-    ),
-    results.THRESHOLD_ALONE: (
-        "with smaller epsilons than the threshold",
-        "success is not monotone in epsilon",
-    ),
-}
 
 
 def diagnostics(
@@ -45,13 +32,12 @@ def diagnostics(
         are to be compared and have no sample in common.
     """
     cells = statistics.cells(records, limits)
-    comparable, other = _by_threshold(records, limits)
     found = [
         *_misread(cells),
+        *_unlike(cells),
         *_failures(records),
         *_gradients(records),
-        *_gains(cells, statistics.probes(comparable, limits)),
-        *_other_thresholds(other, limits),
+        *gains.gains(records, cells, limits),
     ]
     reach = _reach(records)
     seeing = _seeing(records)
@@ -68,7 +54,7 @@ def diagnostics(
             f"Minima with a * are over what is there alone, in "
             f"{tables.TITLES[norm]}: {gap}."
         )
-        found.append((NOTE, sentence))
+        found.append((signs.NOTE, sentence))
     return sorted(found, key=lambda pair: pair[0])  # alarms first
 
 
@@ -77,28 +63,52 @@ def _misread(cells):
     for model, clean in statistics.clean_accuracy(cells).items():
         if clean.value < 0.5:
             yield (
-                ALARM,
-                f"{1 - clean.value:.0%} of the samples of {model} are "
-                "misclassified without an attack: look whether the labels, "
+                signs.ALARM,
+                f"{signs.percent(1 - clean.value)} of the samples of {model} "
+                "are misclassified without an attack: look whether the labels, "
                 "the order of its classes and its bounds are what is meant.",
             )
 
 
+def _unlike(cells):
+    """What is of other images is not to be compared."""
+    datasets = {cell.model: cell.dataset for cell in cells}
+    if len(set(datasets.values())) > 1:
+        listed = ", ".join(f"{of} on {name}" for of, name in datasets.items())
+        yield (
+            signs.ALARM,
+            "The models were attacked on different images, so that their "
+            f"numbers are not to be compared: {listed}.",
+        )
+    minima = [
+        cell
+        for norm in tables.TITLES
+        for cell in statistics.closest_by_model(cells, norm)
+    ]
+    for model, words in tables.mixed(minima).items():
+        yield signs.NOTE, f"The minimal accuracy of {model} is over {words}."
+
+
 def _failures(records):
     words = {
-        "error": (ALARM, "broke"),
-        "no_start": (NOTE, "found no starting point"),
+        "error": (
+            signs.ALARM,
+            "broke",
+            " ({message_max}). Without its files, in {model}/{attack}, they "
+            "are attacked again.",
+        ),
+        "no_start": (signs.NOTE, "found no starting point", "."),
     }
-    for status, (level, verb) in words.items():
+    for status, (level, verb, more) in words.items():
         rows = records.filter(pc.field("status") == status)
         places = rows.group_by(["model", "attack"], use_threads=False)
         wanted = [([], "count_all"), ("message", "max")]
         for row in places.aggregate(wanted).to_pylist():
-            why = f" ({row['message_max']})" if row["message_max"] else ""
             yield (
                 level,
                 f"{row['attack']} {verb} on {row['count_all']} samples of "
-                f"{row['model']}; they count as failures of the attack{why}.",
+                f"{row['model']}; they count as failures of the attack"
+                f"{more.format(**row)}",
             )
 
 
@@ -108,6 +118,7 @@ def _gradients(records):
     Nor is one so small that some attacks do not scale it to a step.
     """
     by_model: dict[str, list[float]] = {}
+    why = _why_no_gradient(records)
     # Every attack records them; older records have the cross-entropy's, which
     # are no larger.
     samples = records.group_by(["model", "sample"], use_threads=False)
@@ -115,94 +126,38 @@ def _gradients(records):
         by_model.setdefault(row["model"], []).append(row["gradient_max"])
     for model, found in by_model.items():
         sizes = np.array(found, float)
-        for lost, word in (
-            (sizes < _LEAST_GRADIENT, "zero or next to it"),
-            (np.isnan(sizes), "not finite"),
+        for lost, word, more in (
+            (sizes < _LEAST_GRADIENT, "zero or next to it", ""),
+            (np.isnan(sizes), "not finite", why.get(model, "")),
         ):
             if lost.any():
                 yield (
-                    ALARM,
+                    signs.ALARM,
                     f"Gradients of {model} are {word} at {lost.sum():,} of "
-                    f"{len(sizes):,} clean images.",
+                    f"{len(sizes):,} clean images{more}.",
                 )
         if (sizes >= _LEAST_GRADIENT).all():
             yield (
-                NOTE,
+                signs.NOTE,
                 f"Gradients of {model} can be followed at all of "
                 f"{len(sizes):,} clean images.",
             )
 
 
-def _gains(cells, probes):
-    """More work, and smaller epsilons as well, should gain next to nothing."""
-    attacks = {(cell.model, cell.attack): cell for cell in cells}
-    same: dict[tuple[str, str], list[str]] = {}
-    for probe in probes:
-        suffix = next(s for s in _CHECKS if probe.attack.endswith(s))
-        name = probe.attack.removesuffix(suffix)
-        if (probe.model, name) not in attacks:
-            continue
-        attack = attacks[probe.model, name]
-        both = statistics.closest([attack, probe])
-        if not len(both.samples):
-            continue
-        # The threshold alone is the lesser work of the two.
-        alone = suffix == results.THRESHOLD_ALONE
-        before = _robust(probe if alone else attack, both.samples).mean()
-        after = _robust(both, both.samples).mean()
-        if before == after:
-            more, _ = _CHECKS[suffix]
-            same.setdefault((probe.model, more), []).append(name)
-        else:
-            yield _gain(attack, suffix, before, after)
-        missed = _robust(attack, both.samples).mean() - after
-        if alone and missed > _MARGIN:
-            yield (
-                ALARM,
-                f"{name} on {probe.model} misses {missed:.0%} of the samples, "
-                "which it finds at the threshold alone: its epsilons are too "
-                "far apart there. Attack with the same thresholds.",
-            )
-    for (model, more), names in same.items():
-        yield (
-            NOTE,
-            f"{', '.join(names)} on {model} {more}: robust accuracy does not "
-            "change.",
-        )
+def _why_no_gradient(records) -> dict[str, str]:
+    """By model, what broke where its gradients were looked at, if it did.
 
-
-def _gain(attack, suffix, before, after):
-    more, sign = _CHECKS[suffix]
-    strong = before - after > _MARGIN
-    return (
-        ALARM if strong else NOTE,
-        f"{attack.attack} on {attack.model} {more}: robust accuracy "
-        f"{before:.0%} becomes {after:.0%}{f', {sign}' if strong else ''}.",
+    What an attack broke by has the status `error`.
+    """
+    broken = records.filter(
+        pc.field("gradient").is_nan()
+        & (pc.field("message") != "")
+        & (pc.field("status") != "error")
     )
-
-
-def _by_threshold(records, limits) -> tuple[pa.Table, pa.Table]:
-    """Records, and apart from them those of attacks at another threshold."""
-    epsilon = pc.field(results.AT_THRESHOLD.name)
-    own = epsilon.is_null()  # or where a file does not say it
-    for norm, limit in limits.items():
-        own |= (pc.field("norm") == norm) & (epsilon == limit)
-    return records.filter(own), records.filter(~own)
-
-
-def _other_thresholds(records, limits):
-    """Attacks were not told of the threshold that is reported."""
-    keys = ["model", "norm", results.AT_THRESHOLD.name]
-    found = records.group_by(keys, use_threads=False).aggregate([])
-    for row in found.to_pylist():
-        model, norm, epsilon = (row[key] for key in keys)
-        yield (
-            ALARM,
-            f"{norm} attacks on {model} were tried at a threshold of "
-            f"{epsilon:.3g}, and this report is of {limits[norm]:.3g}: report "
-            f"with --thresholds={norm}:{epsilon!r}, or attack with "
-            f"--thresholds={norm}:{limits[norm]!r}.",
-        )
+    found = broken.group_by("model").aggregate([("message", "max")])
+    return {
+        row["model"]: f" ({row['message_max']})" for row in found.to_pylist()
+    }
 
 
 def _reach(records) -> dict[tuple[str, str], float]:
@@ -230,18 +185,18 @@ def _survivors(model, norm, members, epsilon, limit):
     left = np.isinf(overall.distances).mean()
     where = "at any distance" if np.isinf(epsilon) else f"within {epsilon:.3g}"
     survive = (
-        f"{left:.0%} of the samples of {model} survive every {norm} attack "
-        f"{where}"
+        f"{signs.percent(left)} of the samples of {model} survive every {norm} "
+        f"attack {where}"
     )
     if left and epsilon <= limit:
         yield (
-            NOTE,
+            signs.NOTE,
             f"{survive}, the largest epsilon that was tried: what is farther "
             "away is not known, nor is a median there.",
         )
     elif left:
         yield (
-            ALARM,
+            signs.ALARM,
             f"{survive}: attacks are missing, or gradients are masked.",
         )
 
@@ -268,16 +223,13 @@ def _blind_attacks(model, norm, members, seeing_pairs):
     common = np.intersect1d(best.samples, best_blind.samples)
     if not len(common):
         return
-    lost = (_robust(best, common) & ~_robust(best_blind, common)).mean()
-    if lost > _MARGIN:
+    lost = (
+        signs.robust_on(best, common) & ~signs.robust_on(best_blind, common)
+    ).mean()
+    if lost > signs.MARGIN:
         yield (
-            ALARM,
-            f"{lost:.0%} of the samples of {model} survive the {norm} attacks "
-            "that use gradients and fall to those that do not: gradients are "
-            "masked.",
+            signs.ALARM,
+            f"{signs.percent(lost)} of the samples of {model} survive the "
+            f"{norm} attacks that use gradients and fall to those that do not: "
+            "gradients are masked.",
         )
-
-
-def _robust(cell: statistics.Cell, samples: np.ndarray) -> np.ndarray:
-    """Which of some samples an attack leaves."""
-    return statistics.robust(cell)[np.isin(cell.samples, samples)]

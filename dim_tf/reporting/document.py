@@ -51,9 +51,11 @@ import pyarrow.compute as pc
 from dim_tf.evaluation import results
 from dim_tf.reporting import benchmarks
 from dim_tf.reporting import comparisons
+from dim_tf.reporting import costs
 from dim_tf.reporting import diagnostics
 from dim_tf.reporting import formats
 from dim_tf.reporting import paper
+from dim_tf.reporting import signs
 from dim_tf.reporting import statistics
 from dim_tf.reporting import tables
 from dim_tf.reporting.drawing import Adversarials
@@ -242,13 +244,13 @@ class _Numbers(Lookup):
         return to_markdown(comparisons.narrowing_table(own))
 
     def costs(self) -> str:
-        return to_markdown(tables.costs_table(self._records))
+        return to_markdown(costs.costs_table(self._records))
 
     def diagnostics(self) -> str:
         found = diagnostics.diagnostics(self._records)
         alarms, notes = (
             [f"- {of}: {sentence}" for of, sentence in found if of == level]
-            for level in (diagnostics.ALARM, diagnostics.NOTE)
+            for level in (signs.ALARM, signs.NOTE)
         )
         folded = f"<details><summary>{len(notes)} notes</summary>"
         return "\n".join([*alarms, "", folded, "", *notes, "", "</details>"])

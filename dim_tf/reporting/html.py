@@ -11,6 +11,7 @@ import pyarrow as pa
 from matplotlib.figure import Figure
 
 from dim_tf.evaluation import thresholds
+from dim_tf.reporting import costs
 from dim_tf.reporting import figures
 from dim_tf.reporting import formats
 from dim_tf.reporting import provenance
@@ -64,7 +65,7 @@ def page(
         boxes=boxes,
         galleries=galleries,
         latents=_svg(figures.latent_spaces(*latents)) if latents else None,
-        costs=list(map(formats.plain, tables.costs_table(records))),
+        costs=list(map(formats.plain, costs.costs_table(records))),
         made=list(map(formats.plain, provenance.table(made))) if made else None,
         thresholds=tables.thresholds_text(limits),
     )

@@ -56,12 +56,13 @@ def rows(
         | {"lacks": gaps.get(cell.norm) if cell.parts else None}
         for cell in (*cells, *minima)
     ]
+    different = tables.mixed(minima)
     for model in dict.fromkeys(cell.model for cell in minima):
         own = [cell for cell in minima if cell.model == model]
         least = dataclasses.replace(
             tables.weakest(own), attack="minimal_accuracy"
         )
-        lacks = "; ".join(gaps.values()) or None
+        lacks = "; ".join(gaps.values()) or different.get(model)
         known = paper.minimal_accuracy(own)
         found.append(_row(least, known) | {"lacks": lacks})
     for model, share in statistics.clean_accuracy(cells).items():

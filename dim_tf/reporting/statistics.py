@@ -17,7 +17,6 @@ from dim_tf.evaluation import results
 from dim_tf.evaluation import thresholds
 
 CONFIDENCE = 0.95
-_RESAMPLES = 2000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,9 +61,16 @@ def cells(
 
     Raises:
         ValueError: a sample has two records of one attack, or a model has
-            records of several data sets, or of several weights.
+            records of several data sets, or of several weights; or there are
+            none but those of probes.
     """
-    return _cells(_less_probes(records), limits)
+    own = _less_probes(records)
+    if not len(own):
+        raise ValueError(
+            "there are only records of probes, which check other attacks; name "
+            "the folder that has those, too"
+        )
+    return _cells(own, limits)
 
 
 def probes(
@@ -253,7 +259,15 @@ def larger(
 
     Returns:
         The share; None where no sample is left.
+
+    Raises:
+        ValueError: they are of different images.
     """
+    if first.dataset != second.dataset:
+        raise ValueError(
+            f"{first.model} was attacked on images of {first.dataset} and "
+            f"{second.model} on images of {second.dataset}, which are no pairs"
+        )
     common = np.intersect1d(first.samples, second.samples)
     ours, theirs = (
         (robust(cell) if within else cell.distances)[
@@ -272,12 +286,13 @@ def _share(hits: np.ndarray, method: str = "wilson") -> Estimate:
 
 
 def median_distance(cell: Cell) -> Estimate:
-    """Median distance over all samples; the interval is a bootstrap's."""
-    generator = np.random.default_rng(0)
-    count = len(cell.distances)
-    draws = generator.integers(0, count, (_RESAMPLES, count))
-    medians = np.median(cell.distances[draws], axis=1)
-    tail = (1 - CONFIDENCE) / 2
-    # Between a finite number and infinity there is nothing to interpolate.
-    low, high = np.quantile(medians, (tail, 1 - tail), method="inverted_cdf")
-    return Estimate(float(np.median(cell.distances)), float(low), float(high))
+    """Median distance over all samples.
+
+    The interval is that of the sign test, between two of the distances; of
+    fewer than six, it is all there is, from 0 to infinity.
+    """
+    ordered = np.sort(cell.distances)
+    # As many as are below the median by chance, in one case of forty.
+    few = int(stats.binom.ppf((1 - CONFIDENCE) / 2, len(ordered), 0.5))
+    low, high = (ordered[few - 1], ordered[-few]) if few else (0.0, np.inf)
+    return Estimate(float(np.median(ordered)), float(low), float(high))

@@ -28,7 +28,8 @@ def results_table(
     Args:
         records: of `evaluation.results`.
         allow_missing: whether a minimum may leave out attacks or samples that
-            other cells have; it is marked with a `*` then.
+            other cells have; it is marked with a `*` then. So is, in any case,
+            a minimal accuracy over norms that have different samples.
         limits: thresholds by norm.
 
     Returns:
@@ -191,6 +192,7 @@ def _minimal_accuracies(overall: list[Cell], models, mark: str) -> tuple:
         title = (
             f"**Minimal accuracy, {', '.join(TITLES[norm] for norm in norms)}**"
         )
+    different = mixed(overall)
     texts = []
     for model in models:
         own = [cell for cell in overall if cell.model == model]
@@ -198,8 +200,27 @@ def _minimal_accuracies(overall: list[Cell], models, mark: str) -> tuple:
             texts.append("-")
             continue
         least = statistics.robust_accuracy(weakest(own))
-        texts.append(percent(least, paper.minimal_accuracy(own)) + mark)
+        text = percent(least, paper.minimal_accuracy(own))
+        texts.append(text + (" *" if model in different else mark))
     return title, *texts
+
+
+def mixed(minima: list[Cell]) -> dict[str, str]:
+    """Models whose norms have different samples, by name, in words.
+
+    Args:
+        minima: of norms.
+    """
+    found = {}
+    for model in dict.fromkeys(cell.model for cell in minima):
+        own = [cell for cell in minima if cell.model == model]
+        first, *others = (cell.samples for cell in own)
+        if not all(np.array_equal(first, other) for other in others):
+            counts = ", ".join(
+                f"{len(cell.samples)} in {TITLES[cell.norm]}" for cell in own
+            )
+            found[model] = f"different samples, {counts}"
+    return found
 
 
 def weakest(minima: list[Cell]) -> Cell:
@@ -227,63 +248,3 @@ def _presets(records: pa.Table, models) -> list[str]:
         ", ".join(preset for of, preset in found if of == model)
         for model in models
     ]
-
-
-def costs_table(records: pa.Table) -> Rows:
-    """What an attack costs a sample, on average, below a header row.
-
-    Args:
-        records: of `evaluation.results`.
-
-    Returns:
-        Rows of cells, a column for each model: forward and backward passes of
-        one image, and seconds on the machine that made the records. Last the
-        seconds of all attacks together, without and with the probes, which
-        have no row, and the hours of a thousand samples.
-    """
-    costs = _mean_costs(records, pc.field("preset") != results.PROBE)
-    probes = _mean_costs(records, pc.field("preset") == results.PROBE)
-    models = sorted({model for _, model in costs})
-    rows: Rows = [("", *(f"`{model}`" for model in models))]
-    for attack in dict.fromkeys(attack for attack, _ in costs):
-        of_models = (costs.get((attack, model)) for model in models)
-        rows.append((f"`{attack}`", *map(_cost, of_models)))
-    alone = [_seconds(costs, model) for model in models]
-    probed = [_seconds(costs | probes, model) for model in models]
-    rows.append(("**together**", *(f"{each:.3g} s" for each in alone)))
-    rows.append(("**with probes**", *(f"{each:.3g} s" for each in probed)))
-    hours = (f"{each / 3.6:,.1f} h" for each in probed)
-    rows.append(("**1,000 images**", *hours))
-    return rows
-
-
-_Costs = dict[tuple[str, str], list[float]]
-
-
-def _mean_costs(records: pa.Table, wanted: pc.Expression) -> _Costs:
-    """Forwards, backwards and seconds of an attacked sample: of attack, model.
-
-    With threads, their order would not be that of the records.
-    """
-    names = ("forwards", "backwards", "seconds")
-    # Of what broke no cost is known.
-    costly = ~pc.field("status").isin(["misclassified", "error"])
-    kept = records.filter(wanted & costly)
-    means = kept.group_by(["model", "attack"], use_threads=False).aggregate(
-        [(name, "mean") for name in names]
-    )
-    return {
-        (row["attack"], row["model"]): [row[f"{name}_mean"] for name in names]
-        for row in means.to_pylist()
-    }
-
-
-def _seconds(costs: _Costs, model: str) -> float:
-    return sum(cost[-1] for (_, of), cost in costs.items() if of == model)
-
-
-def _cost(cost: list[float] | None) -> str:
-    if cost is None:
-        return "-"
-    forwards, backwards, seconds = cost
-    return f"{forwards:,.0f} + {backwards:,.0f}, {seconds:.2g} s"
