@@ -146,11 +146,15 @@ def _prepared_builder(
 ) -> tfds.core.DatasetBuilder:
     try:
         builder = tfds.builder(settings.dataset, data_dir=settings.data_dir)
-    except (tfds.core.DatasetNotFoundError, AssertionError) as error:
+    except (
+        *(tfds.core.DatasetNotFoundError, AssertionError),
+        *(RuntimeError, TypeError),  # of another library's, of a bad setting
+    ) as error:
         raise ValueError(
             f"--dataset={settings.dataset} is not a tensorflow-datasets name; "
             "try mnist, fashion_mnist or kmnist"
         ) from error
+    _check_name(builder, settings.dataset)
     _check_features(builder, any_shape)
     if not builder.data_path.exists():
         builder = _prepare(settings)
@@ -160,6 +164,15 @@ def _prepared_builder(
             "the row of each example; choose an empty --data_dir"
         )
     return builder
+
+
+def _check_name(builder, name) -> None:
+    """By its name records and cards know a data set: it must have one alone."""
+    names = [builder.name]
+    if builder.builder_config:
+        names.append(f"{builder.name}/{builder.builder_config.name}")
+    if name not in names:
+        raise ValueError(f"--dataset={name} must be written {names[-1]}")
 
 
 def _check_features(builder, any_shape) -> None:

@@ -121,7 +121,7 @@ def main(argv: list[str]) -> None:
         lines = export_trained(what.model, folder, FORMATS[what.format])
     console = rich.console.Console()
     for line in lines:
-        console.print(str(line), soft_wrap=True)
+        console.print(str(line), soft_wrap=True, markup=False)
 
 
 if __name__ == "__main__":

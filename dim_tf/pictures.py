@@ -96,5 +96,6 @@ def draw_stages(
         winner = axes[2 + int(scores.argmax())]
         winner.set_title(winner.get_title(), fontsize=9, fontweight="bold")
         winner.spines[:].set(color="tab:orange", linewidth=3)
-        axes[0].set_ylabel(pathlib.Path(names[row]).name[-18:], fontsize=7)
+        name = pathlib.Path(names[row]).name[-18:]
+        axes[0].set_ylabel(name, fontsize=7, parse_math=False)
     figure.savefig(path, format="png", dpi=120)

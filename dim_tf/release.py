@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
@@ -48,9 +49,15 @@ class ReleaseConfig:
 
 
 def remember(destination: ReleaseConfig, run_path: pathlib.Path) -> None:
-    """Leaves in a run folder how its model is to be released."""
-    folder = str(pathlib.Path(destination.saved_models).resolve())
-    content = {**dataclasses.asdict(destination), "saved_models": folder}
+    """Leaves in a run folder how its model is to be released.
+
+    Where to is left out if it is the default, which is of a clone: the run may
+    be moved to another.
+    """
+    content = dataclasses.asdict(destination)
+    folder = content.pop("saved_models")
+    if folder != str(models.SAVED_MODELS):
+        content["saved_models"] = str(pathlib.Path(folder).resolve())
     run_folder.write_json(run_path / _DESTINATION, content)
 
 
@@ -122,7 +129,8 @@ def release(
             line += (
                 f"; {onnx_file.NAME} is of the training before, `python -m "
                 f"dim_tf.export --model={name} --format=onnx "
-                f"--saved_models={destination.saved_models}` makes it anew"
+                f"--saved_models={shlex.quote(destination.saved_models)}` "
+                "makes it anew"
             )
         yield line
 

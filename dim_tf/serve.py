@@ -87,7 +87,8 @@ def main(argv: list[str]) -> None:
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         rich.console.Console(stderr=True).print(
             f"serving {', '.join(repository.names)} at "
-            f"http://{host}:{settings.port}"
+            f"http://{host}:{settings.port}",
+            markup=False,
         )
         with contextlib.suppress(KeyboardInterrupt):  # which is how it ends
             server.run(sockets=[listener])

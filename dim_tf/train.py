@@ -8,6 +8,7 @@ Run it again to go on where it stopped. Watch it with
 """
 
 import pathlib
+import shlex
 
 import numpy as np
 import rich.console
@@ -79,16 +80,21 @@ def main(argv: list[str]) -> None:
     tensorboard = callbacks.TensorBoard(
         run.run_path, run_folder.flatten(plan.settings)
     )
-    trained = plan.run([callbacks.Progress(), tensorboard])
+    # First of all, so that a run killed at any time can be exported; but not
+    # into the folder of another run.
+    run_folder.claim(run.run_path, plan.settings)
     release.remember(destination, run.run_path)
+    trained = plan.run([callbacks.Progress(), tensorboard])
     if "denoised" in trained.model.output:
         draw(trained.model, run.run_path, data.load(dataset, "validation"))
     console = rich.console.Console()
     for line in release.release(trained, destination, dataset):
-        console.print(line, soft_wrap=True)
+        console.print(line, soft_wrap=True, markup=False)
+    folder = shlex.quote(str(run.run_path.parent))
     console.print(
-        f"pictures and curves: tensorboard --logdir {run.run_path.parent}",
+        f"pictures and curves: tensorboard --logdir {folder}",
         soft_wrap=True,
+        markup=False,
     )
 
 

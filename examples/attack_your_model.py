@@ -27,7 +27,7 @@ found = robustness.measure(
     test.images,
     test.labels,
     num_examples=50,
-    # Without this, ten attacks, in all norms.
+    # Without this, twelve attacks, in all norms.
     only=["l2_ddn30", "linf_bim", "l0_fmn"],
     thresholds={"linf": 0.1},
 )

@@ -10,7 +10,13 @@ if ! "$python" -c "$supported"; then
     "$("$python" --version 2>&1); set PYTHON to another one" >&2
   exit 1
 fi
+# What is there already needs no network.
+wanted="$(cat requirements.txt pyproject.toml | cksum) ${1:-}"
+if grep -qsF "$wanted" .venv/installed; then
+  exit
+fi
 # A venv that was cut short has a python but no pip.
 .venv/bin/python -m pip --version >/dev/null 2>&1 || "$python" -m venv .venv
 .venv/bin/python -m pip install --quiet --disable-pip-version-check \
   --requirement requirements.txt --editable ".${1:-}"
+echo "$wanted" >>.venv/installed

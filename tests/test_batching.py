@@ -127,3 +127,39 @@ def test_who_no_longer_listens_keeps_nobody_waiting(refused, expected):
     answers = asyncio.run(ask_all())
     assert [outputs["y"].tolist() for outputs in answers] == [[4], [6], [10]]
     assert calls == expected
+
+
+def test_who_no_longer_listens_turns_nobody_away():
+    begun, go_on = threading.Event(), threading.Event()
+
+    def run(inputs):
+        begun.set()
+        assert go_on.wait(20)
+        return {"y": 2 * inputs["x"]}
+
+    async def ask_all():
+        with batching(run) as batcher:
+
+            def ask():
+                one = {"x": np.ones(1)}
+                return asyncio.create_task(batcher.predict(one))
+
+            try:
+                first = ask()
+                await asyncio.to_thread(begun.wait, 20)
+                others = [ask() for _ in range(9)]
+                await asyncio.wait(others, timeout=0.05)
+                with pytest.raises(RequestError, match="too many requests"):
+                    others.pop().result()
+                for other in others:
+                    other.cancel()
+                await asyncio.wait(others)
+                last = ask()
+                await asyncio.sleep(0)
+            finally:
+                go_on.set()
+            async with asyncio.timeout(20):
+                return await first, await last
+
+    for answer in asyncio.run(ask_all()):
+        np.testing.assert_array_equal(answer["y"], [2])

@@ -13,6 +13,7 @@ import PIL.Image
 import pytest
 from tensorboard.backend.event_processing import event_accumulator
 
+from dim_tf import release
 from dim_tf.evaluation import results
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -143,6 +144,21 @@ def test_export_reuses_versions_and_restores_runs(trained, tiny_mnist):
     first, second = process.stdout.splitlines()
     assert "model.onnx is of the training before, `python -m dim_tf" in first
     assert "model.onnx" not in second
+
+
+def test_where_a_model_goes_is_remembered_unless_it_is_the_default(tmp_path):
+    """A run may be moved to another clone, which has another default."""
+    default = release.ReleaseConfig(first_look=7)
+    release.remember(default, tmp_path)
+    assert release.remembered(tmp_path) == {
+        "test_set": True,
+        "validation_images": 5_000,
+        "first_look": 7,
+    }
+    elsewhere = release.ReleaseConfig(saved_models="build/x")
+    release.remember(elsewhere, tmp_path)
+    folder = release.remembered(tmp_path)["saved_models"]
+    assert folder == str(pathlib.Path("build/x").resolve())
 
 
 def test_a_choice_is_made_without_test_images(trained, tiny_mnist, tmp_path):

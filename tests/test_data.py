@@ -115,6 +115,11 @@ def test_missing_file_is_named(tiny_files, tmp_path):
     [
         ("no_such_set", "--dataset=no_such_set .*mnist, fashion_mnist"),
         ("cifar10", r"has images \(32, 32, 3\) in 10 classes"),
+        # tfds takes them for mnist, of which cards and records say "mnist".
+        ("MNIST", "--dataset=MNIST must be written mnist"),
+        ("mnist:3.0.1", "--dataset=mnist:3.0.1 must be written mnist"),
+        ("mnist/x=1", "--dataset=mnist/x=1 is not a tensorflow-datasets name"),
+        ("emnist:3.1.0", "must be written emnist/"),
         ("binary_alpha_digits", r"has images \(20, 16, 1\) in 36 classes"),
     ],
 )

@@ -92,7 +92,7 @@ def test_stages_are_drawn_with_their_scores(monkeypatch, examples):
         lambda figure, *args, **settings: drawn.append(figure),
     )
     images = examples.images[:3]
-    names = ["a/one", "two", "three"]
+    names = ["a/one", "two", "$x_$"]  # which TeX could not set
     pictures.draw_stages("x.png", images, names, stages(images))
     axes = np.reshape(drawn[0].axes, (3, 12))
     for number, (row, image) in enumerate(zip(axes, images, strict=True)):
@@ -105,7 +105,8 @@ def test_stages_are_drawn_with_their_scores(monkeypatch, examples):
         bold = [axis for axis in row if axis.title.get_weight() == "bold"]
         assert bold == [row[2 + 4 + number]]
         assert bold[0].get_title() == f"{4 + number}: 1.00"
-    assert [row[0].get_ylabel() for row in axes] == ["one", "two", "three"]
+    assert [row[0].get_ylabel() for row in axes] == ["one", "two", "$x_$"]
+    drawn[0].draw_without_rendering()
 
 
 @pytest.mark.parametrize(

@@ -149,6 +149,16 @@ def infer_of_two(client, **columns):
     return client.post("/v2/models/of_two/infer", json={"inputs": tensors})
 
 
+def test_an_input_that_is_given_twice_is_refused(of_two):
+    tensor = {"name": "a", "shape": [1], "datatype": "FP32", "data": [1.0]}
+    response = of_two.post(
+        "/v2/models/of_two/infer",
+        json={"inputs": [tensor, tensor, {**tensor, "name": "b"}]},
+    )
+    assert response.status_code == 400
+    assert response.json() == {"error": "input 'a' is given twice"}
+
+
 def test_two_inputs_keep_their_names(of_two):
     # Not in the model's order.
     rows = [{"b": 1.0, "a": 5.0}, {"a": 7.0, "b": 4.0}]

@@ -66,6 +66,11 @@ class Batcher:
                 gave outputs that are no batch of as many rows.
         """
         if len(self._waiting) >= self._max_waiting:
+            # Some have given up since.
+            self._waiting = collections.deque(
+                each for each in self._waiting if not each.answer.done()
+            )
+        if len(self._waiting) >= self._max_waiting:
             raise RequestError(429, "too many requests; try again later")
         rows = len(next(iter(inputs.values())))
         answer = asyncio.get_running_loop().create_future()

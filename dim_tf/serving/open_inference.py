@@ -39,7 +39,10 @@ def routes(models: Models) -> list[Route]:
 
     async def server(request: fastapi.Request):
         del request
-        version = importlib.metadata.version("dim_tf")
+        try:
+            version = importlib.metadata.version("dim_tf")
+        except importlib.metadata.PackageNotFoundError:
+            version = "unknown"  # it is run from its folder
         return answer({"name": "dim_tf", "version": version, "extensions": []})
 
     async def live(request: fastapi.Request):
@@ -110,7 +113,10 @@ def _inputs(
 ) -> dict[str, np.ndarray]:
     given = {}
     for item in _objects(body, "inputs"):
-        given[str(item.get("name"))] = item
+        name = str(item.get("name"))
+        if name in given:
+            raise RequestError(400, f"input {name!r} is given twice")
+        given[name] = item
     tensors.check_names(given, signature.inputs)
     arrays = {}
     for name, tensor in signature.inputs.items():
