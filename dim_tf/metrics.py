@@ -1,5 +1,7 @@
 """What is measured on a model: accuracy, margins, latents."""
 
+import math
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -9,7 +11,9 @@ from dim_tf.caching import kept_with_model
 from dim_tf.scores import contenders
 from dim_tf.scores import decided
 
+# Images that go together at most, and their values: large ones go fewer.
 _BATCH_SIZE = 1_000
+_BATCH_VALUES = 4_000_000
 
 
 def outputs(model: keras.Model, images, name: str | None = None) -> np.ndarray:
@@ -25,10 +29,12 @@ def outputs(model: keras.Model, images, name: str | None = None) -> np.ndarray:
     """
     images = np.asarray(images)
     compiled = _compiled(model, name, images.shape[1:])
+    values = math.prod(images.shape[1:])
+    size = max(1, min(_BATCH_SIZE, _BATCH_VALUES // values))
     return np.concatenate(
         [
-            compiled(tf.constant(images[start : start + _BATCH_SIZE]))
-            for start in range(0, len(images), _BATCH_SIZE)
+            compiled(tf.constant(images[start : start + size]))
+            for start in range(0, len(images), size)
         ]
     )
 

@@ -68,3 +68,22 @@ def test_scores_of_any_number_of_images_are_of_one_trace(generator):
         scores = metrics.outputs(model, images[:count], "scores")
         np.testing.assert_allclose(scores, images[:count].sum((1, 2)), 1e-6)
     assert traced == [(None, 2, 2, 1)]
+
+
+@pytest.mark.parametrize(
+    ("side", "count", "expected"),
+    [(2, 2_500, [1_000, 1_000, 500]), (1_000, 5, [4, 1]), (2_001, 2, [1, 1])],
+)
+def test_large_images_go_fewer_together(side, count, expected):
+    class Counted(keras.layers.Layer):
+        def call(self, images):
+            number = tf.shape(images)[0]
+            return tf.repeat(number, number)
+
+    inputs = keras.Input((side, side, 1))
+    model = keras.Model(inputs, {"scores": Counted()(inputs)})
+    # Of no memory, but one value's.
+    images = np.broadcast_to(np.float32(0), (count, side, side, 1))
+    found = metrics.outputs(model, images, "scores")
+    together = [number for number in expected for _ in range(number)]
+    np.testing.assert_array_equal(found, together)
