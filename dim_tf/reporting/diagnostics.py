@@ -72,7 +72,7 @@ def _misread(cells):
 
 def _unlike(cells):
     """What is of other images is not to be compared."""
-    datasets = {cell.model: cell.dataset for cell in cells}
+    datasets = {cell.model: cell.dataset for cell in cells if cell.dataset}
     if len(set(datasets.values())) > 1:
         listed = ", ".join(f"{of} on {name}" for of, name in datasets.items())
         yield (

@@ -263,7 +263,7 @@ def larger(
     Raises:
         ValueError: they are of different images.
     """
-    if first.dataset != second.dataset:
+    if len({first.dataset, second.dataset} - {None}) > 1:
         raise ValueError(
             f"{first.model} was attacked on images of {first.dataset} and "
             f"{second.model} on images of {second.dataset}, which are no pairs"
