@@ -157,7 +157,8 @@ def test_what_breaks_is_said(folder, monkeypatch):
     assert not failures
     assert console.file.getvalue().splitlines() == [
         "mine: clean accuracy 100.0% on 24 images",
-        "mine: l2_bim broke on 8 samples: RuntimeError: no luck [today]",
+        "mine: l2_bim broke on 8 samples: RuntimeError: no luck [today]; "
+        "without its files these are attacked again",
     ]
 
 
