@@ -78,7 +78,9 @@ class EvaluateConfig:
         "", "Comma-separated names of attacks of the suite; empty: all."
     )
     num_examples: int = config.setting(
-        100, "Images, evenly of all classes.", minimum=1
+        100,
+        "Images, evenly of all classes; if fewer than these, of the first.",
+        minimum=1,
     )
     results: str = config.setting("results/local", "Folder of the records.")
     shard_size: int = config.setting(

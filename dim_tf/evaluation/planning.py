@@ -115,6 +115,8 @@ def stratified(labels: np.ndarray) -> np.ndarray:
 def evenly(labels: np.ndarray, count: int | None = None) -> np.ndarray:
     """Positions of so many samples, evenly of all classes: see `stratified`.
 
+    Fewer than there are classes are of the first ones alone.
+
     Args:
         labels: int64 `(n,)`.
         count: how many; None: all.
