@@ -25,11 +25,11 @@ weakest_refined() {
 scripts/setup.sh
 FAST=dim,bi_dim,im,single_im,dn_single_im,cnn,bi_cnn,madry
 attack --models="$FAST" --num_examples="${EXAMPLES:-100}"
-attack --models=abs,bi_abs --num_examples="${EXAMPLES:-20}"
+# Roundings change with how many images of ABS go together: always as many.
+attack --models=abs,bi_abs --shard_size=20 --num_examples="${EXAMPLES:-40}"
 refine --models=bi_cnn,bi_dim --num_examples="${EXAMPLES:-100}"
-refine --models=bi_abs --num_examples="${EXAMPLES:-20}"
+refine --models=bi_abs --shard_size=20 --num_examples="${EXAMPLES:-40}"
 brendel_bethge --models="$FAST" --num_examples="${EXAMPLES:-1000}"
-# Roundings change with how many images of ABS go together: as many as above.
 brendel_bethge --models=abs,bi_abs --shard_size=20 --num_examples="${EXAMPLES:-200}"
 # Of those that keep the most: what leaves them the least, as it is, and refined.
 brendel_bethge --models=bi_abs --shard_size=20 --only=l1_brendel_bethge \
