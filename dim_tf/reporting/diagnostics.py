@@ -71,7 +71,7 @@ def _misread(cells):
 
 
 def _unlike(cells):
-    """What is of other images is not to be compared."""
+    """What is of different images is not to be taken together."""
     datasets = {cell.model: cell.dataset for cell in cells if cell.dataset}
     if len(set(datasets.values())) > 1:
         listed = ", ".join(f"{of} on {name}" for of, name in datasets.items())
@@ -80,12 +80,7 @@ def _unlike(cells):
             "The models were attacked on different images, so that their "
             f"numbers are not to be compared: {listed}.",
         )
-    minima = [
-        cell
-        for norm in tables.TITLES
-        for cell in statistics.closest_by_model(cells, norm)
-    ]
-    for model, words in tables.mixed(minima).items():
+    for model, words in tables.mixed(tables.minima(cells)).items():
         yield signs.NOTE, f"The minimal accuracy of {model} is over {words}."
 
 

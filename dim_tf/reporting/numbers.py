@@ -44,11 +44,7 @@ def rows(
     if not allow_missing:
         tables.check(cells, whole)
     gaps = tables.gaps(cells, whole)
-    minima = [
-        cell
-        for norm in tables.TITLES
-        for cell in statistics.closest_by_model(cells, norm)
-    ]
+    minima = tables.minima(cells)
     found = [
         _row(cell, paper.accuracy(cell))
         | _estimate("median", statistics.median_distance(cell))

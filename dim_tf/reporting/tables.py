@@ -205,15 +205,24 @@ def _minimal_accuracies(overall: list[Cell], models, mark: str) -> tuple:
     return title, *texts
 
 
-def mixed(minima: list[Cell]) -> dict[str, str]:
+def minima(cells: list[Cell]) -> list[Cell]:
+    """All attacks of a norm as one, for every norm and model."""
+    return [
+        cell
+        for norm in TITLES
+        for cell in statistics.closest_by_model(cells, norm)
+    ]
+
+
+def mixed(of_norms: list[Cell]) -> dict[str, str]:
     """Models whose norms have different samples, by name, in words.
 
     Args:
-        minima: of norms.
+        of_norms: as of `minima`.
     """
     found = {}
-    for model in dict.fromkeys(cell.model for cell in minima):
-        own = [cell for cell in minima if cell.model == model]
+    for model in dict.fromkeys(cell.model for cell in of_norms):
+        own = [cell for cell in of_norms if cell.model == model]
         first, *others = (cell.samples for cell in own)
         if not all(np.array_equal(first, other) for other in others):
             counts = ", ".join(
@@ -223,9 +232,11 @@ def mixed(minima: list[Cell]) -> dict[str, str]:
     return found
 
 
-def weakest(minima: list[Cell]) -> Cell:
+def weakest(of_norms: list[Cell]) -> Cell:
     """The minimum of a norm that leaves a model the least accuracy."""
-    return min(minima, key=lambda cell: statistics.robust_accuracy(cell).value)
+    return min(
+        of_norms, key=lambda cell: statistics.robust_accuracy(cell).value
+    )
 
 
 def _sample_counts(cells: list[Cell], models) -> list[str]:
