@@ -21,6 +21,7 @@ import rich.table
 from dim_tf import config
 from dim_tf import data
 from dim_tf import entry
+from dim_tf import layers
 from dim_tf.attacks.selection import select
 from dim_tf.attacks.suite import PRESETS
 from dim_tf.evaluation import executors
@@ -70,6 +71,12 @@ class EvaluateConfig:
         False,
         "Third-party models give probabilities, which add up to 1; attacks get "
         "their logarithms.",
+    )
+    surrogate: str = config.setting(
+        "",
+        "Gradient that attacks get through the threshold of models of this "
+        "project that binarize; empty: a sigmoid's.",
+        choices=("", *layers.SURROGATES),
     )
     suite: str = config.setting(
         "paper", "Preset of attacks.", choices=tuple(PRESETS)
@@ -161,7 +168,7 @@ class EvaluateConfig:
             probabilities=self.probabilities,
             scores=self.scores,
         )
-        return targets.find_all(self.models, reading)
+        return targets.find_all(self.models, reading, self.surrogate or None)
 
     def campaign(self, dataset: str) -> Campaign:
         """The attacks; `dataset` is the name of the images."""

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from dim_tf import data
+from dim_tf import layers
 from dim_tf import metrics
 from dim_tf import models
 from dim_tf.evaluation import fitness
@@ -182,6 +183,23 @@ def test_models_of_others_may_be_named(tmp_path, classifier):
             targets.find(missing)
     with pytest.raises(ValueError, match="'mine=' is neither"):
         targets.find("mine=")
+
+
+def test_records_tell_surrogates_apart(tmp_path, classifier):
+    straight = targets.find("bi_dim", surrogate="straight_through")
+    assert straight.settings == {"surrogate": "straight_through"}
+    assert targets.find("bi_dim", surrogate="sigmoid").settings == {}
+    found = {
+        layer.surrogate
+        for layer in straight.load().layers
+        if isinstance(layer, layers.Binarize)
+    }
+    assert found == {"straight_through"}
+    with pytest.raises(ValueError, match="dim has no binarization"):
+        targets.find_all("bi_dim,dim", surrogate="straight_through")
+    path = write(tmp_path / "m.keras", classifier)
+    with pytest.raises(ValueError, match="m.keras is a third-party model"):
+        targets.find(str(path), surrogate="straight_through")
 
 
 def test_one_score_is_no_classifier(tmp_path, classifier, images):

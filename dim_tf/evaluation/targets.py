@@ -68,7 +68,11 @@ class Target:
         return model
 
 
-def find(name_or_path: str, reading: Reading = wrapping.PLAIN) -> Target:
+def find(
+    name_or_path: str,
+    reading: Reading = wrapping.PLAIN,
+    surrogate: str | None = None,
+) -> Target:
     """The model of a name, a folder of this project, or any other path.
 
     Args:
@@ -76,10 +80,13 @@ def find(name_or_path: str, reading: Reading = wrapping.PLAIN) -> Target:
             Keras file, or the folder of a SavedModel; `name=path` gives a
             third-party model that name in records and tables.
         reading: of a third-party model.
+        surrogate: gradient of the binarization of one of this project, see
+            `models.load_outputs`.
 
     Raises:
         ValueError, FileNotFoundError: as `models.find`; or a third-party model
-            has the name of one of this project, or no signatures.
+            has the name of one of this project, or no signatures; or a
+            surrogate is given for a model that does not binarize.
     """
     given = pathlib.Path(name_or_path)
     name, _, after = name_or_path.partition("=")
@@ -90,19 +97,13 @@ def find(name_or_path: str, reading: Reading = wrapping.PLAIN) -> Target:
     if not path.exists() and (renamed or (path.suffix and not named)):
         raise FileNotFoundError(f"there is no {path}, of {name_or_path!r}")
     if not named and path.exists() and not (path / "card.json").is_file():
-        name = name.strip() if renamed else foreign.name_of(path)
-        _check_free(
-            name, f"{path} has no card.json; give it another by name=path"
-        )
-        if path.is_file() and reading.signature != wrapping.PLAIN.signature:
+        if surrogate is not None:
             raise ValueError(
-                f"--signature={reading.signature} is for SavedModels, and "
-                f"{path} is a file; leave it out, or attack the file in a "
-                "command of its own"
+                f"--surrogate={surrogate} is for models of this project that "
+                f"binarize, and {path} is a third-party model"
             )
-        load = functools.partial(foreign.load, path, reading)
-        digest = functools.partial(foreign.digest, path, reading)
-        return Target(name, digest(), load, digest=digest)
+        name = name.strip() if renamed else foreign.name_of(path)
+        return _third_party(name, path, reading)
     if renamed:
         raise ValueError(
             f"{path} is a model of this project, which has its name from its "
@@ -110,17 +111,42 @@ def find(name_or_path: str, reading: Reading = wrapping.PLAIN) -> Target:
         )
     folder = models.find(name_or_path).resolve()
     card = saving.read_card(folder)
-    load = functools.partial(models.load_outputs, folder)
     entry = models.entry(card["model"])
+    sizes = card["settings"]["sizes"]
+    settings = config.beside_weights(entry.sizes, sizes)
+    if surrogate is not None:
+        models.check_binarizes(card["model"], surrogate)
+        if surrogate != sizes["surrogate"]:
+            settings["surrogate"] = surrogate
     return Target(
         card["model"],
         card["weights_digest"],
-        load,
+        functools.partial(models.load_outputs, folder, surrogate),
         entry.search_view,
         card["settings"]["dataset"],
-        config.beside_weights(entry.sizes, card["settings"]["sizes"]),
+        settings,
         functools.partial(_digest_of_card, folder),
     )
+
+
+def _third_party(name: str, path: pathlib.Path, reading: Reading) -> Target:
+    """The model of a file, or of the folder of a SavedModel.
+
+    Args:
+        name: for records and tables.
+        path: absolute.
+        reading: of it.
+    """
+    _check_free(name, f"{path} has no card.json; give it another by name=path")
+    if path.is_file() and reading.signature != wrapping.PLAIN.signature:
+        raise ValueError(
+            f"--signature={reading.signature} is for SavedModels, and {path} "
+            "is a file; leave it out, or attack the file in a command of its "
+            "own"
+        )
+    load = functools.partial(foreign.load, path, reading)
+    digest = functools.partial(foreign.digest, path, reading)
+    return Target(name, digest(), load, digest=digest)
 
 
 def _digest_of_card(folder: pathlib.Path) -> str:
@@ -208,19 +234,24 @@ def _nameless(told, names):
     return names.get(told, told) if isinstance(told, str) else told
 
 
-def find_all(names: str, reading: Reading = wrapping.PLAIN) -> list[Target]:
+def find_all(
+    names: str,
+    reading: Reading = wrapping.PLAIN,
+    surrogate: str | None = None,
+) -> list[Target]:
     """The models of a comma-separated list.
 
     Args:
         names: or paths, each as of `find`.
         reading: of all third-party models.
+        surrogate: of all models, see `find`.
 
     Raises:
         ValueError: there are none, or several of one name, or a reading
             without a third-party model.
         FileNotFoundError: as `find`.
     """
-    found = [find(name, reading) for name in config.listed(names)]
+    found = [find(name, reading, surrogate) for name in config.listed(names)]
     if not found:
         raise ValueError(f"--models must name at least one, got {names!r}")
     if len({target.name for target in found}) < len(found):

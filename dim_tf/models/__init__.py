@@ -165,11 +165,8 @@ def load_outputs(
     folder = find(name_or_path).resolve()
     card = saving.read_card(folder)
     row = entry(card["model"])
-    if surrogate is not None and not row.switches.get("binarize"):
-        raise ValueError(
-            f"{card['model']} has no binarization, so no surrogate gradient; "
-            f"got surrogate={surrogate!r}"
-        )
+    if surrogate is not None:
+        check_binarizes(card["model"], surrogate)
     weights_folder = folder.parent / row.parent if row.parent else folder
     model = saving.read_weights(weights_folder)
     if row.parent is None:
@@ -181,6 +178,23 @@ def load_outputs(
     variant.set_weights(model.get_weights())
     saving.check_digest(variant, folder)
     return variant
+
+
+def check_binarizes(name: str, surrogate: str) -> None:
+    """Checks that a model has a binarization, for a surrogate to be of.
+
+    Args:
+        name: a key of `MODELS`.
+        surrogate: for the message.
+
+    Raises:
+        ValueError: it binarizes nothing, or there is no such model.
+    """
+    if not entry(name).switches.get("binarize"):
+        raise ValueError(
+            f"{name} has no binarization, so no surrogate gradient; got "
+            f"surrogate={surrogate!r}"
+        )
 
 
 def load(
