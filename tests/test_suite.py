@@ -1,11 +1,13 @@
 import collections
 import dataclasses
 import pathlib
+import pickle
 
 import foolbox
 import numpy as np
 import pytest
 
+from dim_tf import attacks
 from dim_tf.attacks import suite
 from dim_tf.attacks.adaptor import FixedEpsilon
 from dim_tf.attacks.spec import EPSILONS
@@ -26,6 +28,24 @@ def described():
 def test_hyperparameters_are_frozen():
     # After a deliberate change: write `described()` to the file.
     assert described() == GOLDEN.read_text()
+
+
+def test_what_is_sent_elsewhere_shares_the_graphs_there():
+    for specs in suite.PRESETS.values():
+        for spec in specs.values():
+            copy = pickle.loads(pickle.dumps(spec.attack))
+            assert (copy, hash(copy)) == (spec.attack, hash(spec.attack))
+            assert copy.norm == spec.norm
+
+
+def test_distances_that_differ_make_attacks_differ():
+    known = attacks.InversionAttack(distance=foolbox.distances.l2)
+    assert known == attacks.InversionAttack(
+        distance=foolbox.distances.LpDistance(2)
+    )
+    assert known != attacks.InversionAttack(distance=foolbox.distances.l1)
+    with pytest.raises(ValueError, match="LpDistance of .*, got LpDistance"):
+        attacks.InversionAttack(distance=foolbox.distances.LpDistance(3))
 
 
 def test_the_paper_s_counts():

@@ -43,6 +43,7 @@ class BinarizationRefinementAttack(Flexible):
     included_in: str = "upper"
 
     def __post_init__(self):
+        super().__post_init__()
         if self.included_in not in ("lower", "upper"):
             raise ValueError(
                 "included_in must be 'lower' or 'upper', got "

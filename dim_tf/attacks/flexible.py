@@ -5,6 +5,7 @@ fixed path away from the image and stop at the first adversarial on it.
 """
 
 import abc
+import dataclasses
 from typing import ClassVar
 
 import foolbox
@@ -27,13 +28,26 @@ class Flexible(Minimization):
     Attributes:
         distance: foolbox distance, in which perturbations are measured and
             clipped; the search itself never looks at it.
+
+    Raises:
+        ValueError: a distance of no norm that there is.
     """
 
-    distance: foolbox.distances.LpDistance = foolbox.distances.l2
+    # A copy of a distance, as another process has, is not equal to it. The
+    # norm is, so that attacks that are sent there still share their graphs.
+    distance: foolbox.distances.LpDistance = dataclasses.field(
+        default=foolbox.distances.l2, compare=False
+    )
+    norm: str = dataclasses.field(default="", init=False, repr=False)
 
-    @property
-    def norm(self):
-        return _NORM_OF[self.distance.p]
+    def __post_init__(self):
+        power = getattr(self.distance, "p", None)
+        if power not in _NORM_OF:
+            raise ValueError(
+                "distance must be foolbox's LpDistance of "
+                f"{', '.join(map(str, _NORM_OF))}, got {self.distance!r}"
+            )
+        object.__setattr__(self, "norm", _NORM_OF[power])
 
 
 @frozen
@@ -62,6 +76,7 @@ class LinearSearch(Flexible):
     steps: int = 1000
 
     def __post_init__(self):
+        super().__post_init__()
         checks.at_least("steps", self.steps, 1)
 
     @property

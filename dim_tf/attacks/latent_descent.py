@@ -36,6 +36,7 @@ class LatentDescentAttack(Flexible):
     explain: Callable | None = dataclasses.field(default=None, repr=False)
 
     def __post_init__(self):
+        super().__post_init__()
         checks.at_least("classes", self.classes, 1)
 
     def for_model(self, model):
