@@ -109,23 +109,13 @@ class RepeatedAdditiveNoise(AdditiveNoise):
         found = tf.zeros((problem.batch,), tf.bool)
         if self.check_trivial:
             found = problem.fooled_by(problem.images)
-        together = speculation.together(problem)
-
-        def try_some(drawn, found, result):
-            # Beyond the last draw is the last one once more.
-            numbers = tf.minimum(drawn + tf.range(together), self.repeats - 1)
-            tried = self.perturbed(problem, epsilon, numbers[None])
-            hit, chosen = speculation.first_adversarial(problem, tried)
-            result = tf.where((hit & ~found)[:, None], chosen, result)
-            return drawn + together, found | hit, result
-
-        return tf.while_loop(
-            lambda drawn, found, result: (
-                (drawn < self.repeats) & ~tf.reduce_all(found)
-            ),
-            try_some,
-            (0, found, problem.images),
-        )[2]
+        return speculation.first_of(
+            problem,
+            self.repeats,
+            lambda numbers: self.perturbed(problem, epsilon, numbers[None]),
+            found,
+            problem.images,
+        )
 
 
 class L2AdditiveGaussianNoiseAttack(AdditiveNoise):

@@ -171,23 +171,11 @@ class HopSkipJumpAttack(Minimization):
 
     def _leap(self, problem, point, direction, length, active):
         """The farthest adversarial image by halves of a length."""
-        together = speculation.together(problem)
-        together = tf.minimum(together, _HALVINGS)
 
-        def halve(index, found, far):
-            power = tf.cast(index + tf.range(together), tf.float32)
-            lengths = length * tf.pow(0.5, power)
-            candidates = problem.clip(
+        def at(halvings):
+            lengths = length * tf.pow(0.5, tf.cast(halvings, tf.float32))
+            return problem.clip(
                 point[:, None] + lengths[..., None] * direction[:, None]
             )
-            hit, chosen = speculation.first_adversarial(problem, candidates)
-            far = tf.where((hit & ~found)[:, None], chosen, far)
-            return index + together, found | hit, far
 
-        return tf.while_loop(
-            lambda index, found, far: (
-                (index < _HALVINGS) & tf.reduce_any(active & ~found)
-            ),
-            halve,
-            [0, tf.zeros_like(active), point],
-        )[2]
+        return speculation.first_of(problem, _HALVINGS, at, ~active, point)
