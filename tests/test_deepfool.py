@@ -116,6 +116,25 @@ def test_a_target_is_reached_past_a_third_class(kind):
 
 
 @KINDS
+def test_a_class_that_is_level_with_the_label_is_one_to_head_for(kind):
+    weights = np.zeros((PIXELS, 2), np.float32)
+    weights[0, 0] = 1.0
+    images = np.full((1, 6, 6, 1), 0.5, np.float32)
+
+    def score(images):
+        return tf.reshape(images, (-1, PIXELS)) @ weights - [0.5, 0.0]
+
+    found, success = (
+        each.numpy()
+        for each in kind()(
+            foolbox_model(score), images, np.array([1]), epsilons=None
+        )[1:]
+    )
+    assert success.all()
+    assert 0.5 < found[0, 0, 0, 0] < 0.51
+
+
+@KINDS
 def test_neighbors_change_nothing(kind):
     changes = check_rows_are_independent(kind())
     for still in (1, 4, 6):

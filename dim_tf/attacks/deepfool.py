@@ -11,6 +11,7 @@ import tensorflow as tf
 from dim_tf.attacks import checks
 from dim_tf.attacks.adaptor import frozen
 from dim_tf.attacks.norms import NORMS
+from dim_tf.attacks.target_classes import most_likely
 from dim_tf.attacks.walk import Walk
 
 _LOSSES = ("logits", "crossentropy")
@@ -50,11 +51,12 @@ class DeepFool(Walk):
 
     def start(self, problem, rows):
         scores = problem.scores(problem.images)
-        count = scores.shape[-1]
-        order = tf.math.top_k(scores, min(self.candidates or count, count))
+        others = (self.candidates or scores.shape[-1]) - 1
+        others = most_likely(problem, scores, others)
+        own = tf.cast(problem.classes, tf.int32)[:, None]
         return {
             **super().start(problem, rows),
-            "order": order.indices,
+            "order": tf.concat([own, others], 1),
             "perturbation": tf.zeros_like(problem.images),
         }
 
