@@ -16,6 +16,11 @@ _BATCH_SIZE = 1_000
 _BATCH_VALUES = 4_000_000
 
 
+def batch_size(shape: tuple[int, ...]) -> int:
+    """How many images of a shape may go through a model together."""
+    return max(1, min(_BATCH_SIZE, _BATCH_VALUES // math.prod(shape)))
+
+
 def outputs(model: keras.Model, images, name: str | None = None) -> np.ndarray:
     """Applies a model to many images, a batch at a time.
 
@@ -29,8 +34,7 @@ def outputs(model: keras.Model, images, name: str | None = None) -> np.ndarray:
     """
     images = np.asarray(images)
     compiled = _compiled(model, name, images.shape[1:])
-    values = math.prod(images.shape[1:])
-    size = max(1, min(_BATCH_SIZE, _BATCH_VALUES // values))
+    size = batch_size(images.shape[1:])
     return np.concatenate(
         [
             compiled(tf.constant(images[start : start + size]))
@@ -68,7 +72,7 @@ def accuracy(model: keras.Model, examples: data.Examples) -> float:
     return float(correct.mean())
 
 
-def classification(
+def validation_scalars(
     model: keras.Model, examples: data.Examples
 ) -> dict[str, float]:
     """Accuracy and, for each class that occurs, the mean margin of its score.

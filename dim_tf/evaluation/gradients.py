@@ -7,10 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from dim_tf import data
+from dim_tf import metrics
 from dim_tf.attacks.problem import log_odds_against
 from dim_tf.attacks.problem import scores_and_gradient
-
-_BATCH_SIZE = 1_000
 
 
 def largest_entries(model: keras.Model, examples: data.Examples) -> np.ndarray:
@@ -27,9 +26,10 @@ def largest_entries(model: keras.Model, examples: data.Examples) -> np.ndarray:
         no gradient at all; NaN where no entry is finite.
     """
     sizes = []
-    for first in range(0, len(examples), _BATCH_SIZE):
-        images = tf.constant(examples.images[first : first + _BATCH_SIZE])
-        labels = examples.labels[first : first + _BATCH_SIZE]
+    count = metrics.batch_size(examples.images.shape[1:])
+    for first in range(0, len(examples), count):
+        images = tf.constant(examples.images[first : first + count])
+        labels = examples.labels[first : first + count]
         _, gradients = scores_and_gradient(
             lambda images: model(images, training=False)["scores"],
             functools.partial(log_odds_against, labels),

@@ -153,7 +153,7 @@ def validation_of(
         )
         adversarial = dataclasses.replace(some, images=found.numpy())
         return {
-            **metrics.classification(model, validation),
+            **metrics.validation_scalars(model, validation),
             "validation/adversarial_accuracy": metrics.accuracy(
                 model, adversarial
             ),

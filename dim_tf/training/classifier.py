@@ -63,6 +63,6 @@ def stages(
             seed=seed,
             learning_rate=recipe.classifier_learning_rate,
             noises=noise.parse_noise(recipe.classifier_noise),
-            validate=lambda: metrics.classification(model, validation),
+            validate=lambda: metrics.validation_scalars(model, validation),
         )
     ]

@@ -206,7 +206,7 @@ def _internal_stage(
         seed=seed,
         learning_rate=recipe.internal_learning_rate,
         jit_compile=True,
-        validate=lambda: metrics.classification(model, validation),
+        validate=lambda: metrics.validation_scalars(model, validation),
         draw=lambda: pictures.of_outputs(model, validation),
     )
 
