@@ -26,7 +26,8 @@ def probes(cell: Cell, thresholds: Mapping[str, float]) -> list[Cell]:
 
     Returns:
         Cells of the preset `probe`, named after the cell's attack; none for an
-        attack that is no iterated gradient descent.
+        attack that is no iterated gradient descent, and none for what the
+        attack does anyway.
     """
     attack = cell.spec.attack
     if not isinstance(attack, GradientDescent) or attack.steps == 1:
@@ -34,11 +35,15 @@ def probes(cell: Cell, thresholds: Mapping[str, float]) -> list[Cell]:
     longer = dataclasses.replace(attack, steps=2 * attack.steps)
     random = dataclasses.replace(attack, random_start=True)
     alone = (thresholds[cell.spec.norm],)
-    return [
+    found = [
         _probe(cell, results.TWICE_THE_STEPS, cell.seed, attack=longer),
         _probe(cell, results.ANOTHER_START, cell.seed + 1, attack=random),
-        _probe(cell, results.THRESHOLD_ALONE, cell.seed, grid=alone),
     ]
+    if cell.spec.epsilons != alone:
+        found.append(
+            _probe(cell, results.THRESHOLD_ALONE, cell.seed, grid=alone)
+        )
+    return found
 
 
 def _probe(cell, suffix, seed, **changes) -> Cell:
