@@ -188,4 +188,5 @@ class SparseSaltAndPepper(SaltAndPepper):
         return 0.0 * level, tf.fill(tf.shape(last_try), self.levels)
 
     def goes_on(self, tries, ladders):
-        return (ladders < self.repetitions) & (tries >= 0)
+        del tries
+        return ladders < self.repetitions

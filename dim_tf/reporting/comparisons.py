@@ -1,6 +1,5 @@
 """Attacks beside each other, beside the paper's and beside foolbox's."""
 
-import itertools
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -39,7 +38,11 @@ def departures_table(
         paper's is within our interval, that other attacks of the paper find as
         much, or the attack that a minimum is mostly of.
     """
-    after = _with_minima(list(refined))
+    of_refined = list(refined)
+    after = {
+        (cell.model, cell.attack): cell
+        for cell in (*of_refined, *tables.minima(of_refined))
+    }
     rows: Rows = [("model", "attack", "ours", "paper", "difference", "checked")]
     for norm in tables.TITLES:
         own = [cell for cell in cells if cell.norm == norm]
@@ -50,7 +53,7 @@ def departures_table(
                 continue
             left = _refined(after.get((cell.model, cell.attack)))
             why = _side_by_side(_race(compared.get(cell.model, ()), cell))
-            if not why and (_is_minimum(cell) or not left):
+            if not why and (cell.parts or not left):
                 parts = [each for each in own if each.model == cell.model]
                 why = (
                     _within(ours, known)
@@ -60,27 +63,12 @@ def departures_table(
             rows.append(
                 (
                     *(f"`{cell.model}`", f"`{cell.attack}`"),
-                    *(tables.percent(ours, None), f"{known:.0%}"),
+                    *(tables.with_interval(ours), f"{known:.0%}"),
                     f"{100 * (ours.value - known):+.0f}",
                     "; ".join(filter(None, (why, left))),
                 )
             )
     return rows
-
-
-def _with_minima(cells: list[Cell]) -> dict[tuple[str, str], Cell]:
-    """By model and attack, or `all_<norm>`."""
-    minima = (
-        statistics.closest_by_model(cells, norm) for norm in tables.TITLES
-    )
-    return {
-        (cell.model, cell.attack): cell
-        for cell in itertools.chain(cells, *minima)
-    }
-
-
-def _is_minimum(cell: Cell) -> bool:
-    return cell.attack.startswith("all_")
 
 
 def _race(rows: Iterable[dict[str, Any]], cell: Cell) -> dict[str, Any] | None:
@@ -120,7 +108,7 @@ def _elsewhere(ours: Estimate, cell: Cell) -> str:
     Then the attack is no worse than they are here, and was there.
     """
     least = paper.value(cell, f"all_{cell.norm}_accuracy")
-    if _is_minimum(cell) or least is None:
+    if cell.parts or least is None:
         return ""
     alike = _within(ours, least)
     return f"the paper's other attacks leave {least:.0%}" if alike else ""
@@ -171,7 +159,7 @@ def paired_table(
             else None
             for least in by_norm
         )
-        texts = (tables.percent(each, None) if each else "-" for each in shares)
+        texts = (tables.with_interval(each) if each else "-" for each in shares)
         rows.append((f"`{first}` over `{second}`", *texts))
     return rows
 
@@ -244,7 +232,7 @@ def narrowing_table(cells: list[Cell]) -> Rows:
                     (
                         *(f"`{model}`", title),
                         f"{'and ' * (len(taken) > 1)}`{taken[-1].attack}`",
-                        *(tables.percent(accuracy, None), f"{median:.2g}"),
+                        *(tables.with_interval(accuracy), f"{median:.2g}"),
                         _paper_minimum(own) if last else "",
                     )
                 )

@@ -95,14 +95,23 @@ def fill(
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, keep_trailing_newline=True
     )
-    names = (
-        *("summary", "across_norms", "table", "every_attack", "departures"),
-        *("paired", "closest", "narrowing", "costs", "diagnostics"),
-        *("accuracy", "interval", "median", "paper", "samples"),
-        "on_samples_of",
-    )
-    environment.globals |= {name: getattr(numbers, name) for name in names}
     environment.globals |= {
+        "summary": numbers.summary,
+        "across_norms": numbers.across_norms,
+        "table": numbers.table,
+        "every_attack": numbers.every_attack,
+        "departures": numbers.departures,
+        "paired": numbers.paired,
+        "closest": numbers.closest,
+        "narrowing": numbers.narrowing,
+        "costs": numbers.costs,
+        "diagnostics": numbers.diagnostics,
+        "accuracy": numbers.accuracy,
+        "interval": numbers.interval,
+        "median": numbers.median,
+        "paper": numbers.paper,
+        "samples": numbers.samples,
+        "on_samples_of": numbers.on_samples_of,
         "records": _other_numbers,
         "raced": _raced,
         "curves": drawing.curves,

@@ -24,12 +24,14 @@ class Lookup:
 
     def __init__(self, records: pa.Table):
         self.cells = statistics.cells(records)
-        self._cells = {(cell.attack, cell.model): cell for cell in self.cells}
-        for norm in tables.TITLES:
-            for cell in statistics.closest_by_model(self.cells, norm):
-                self._cells[cell.attack, cell.model] = cell
-        for cell in statistics.closest_across_norms(records):
-            self._cells[cell.attack, cell.model] = cell
+        self._cells = {
+            (cell.attack, cell.model): cell
+            for cell in (
+                *self.cells,
+                *tables.minima(self.cells),
+                *statistics.closest_across_norms(records),
+            )
+        }
 
     def accuracy(self, row: str, model: str) -> str:
         """The share that a row leaves at the paper's threshold."""
@@ -46,7 +48,7 @@ class Lookup:
         cell = self.cell(row, model)
         if not cell:
             return "-"
-        return tables.percent(statistics.robust_accuracy(cell), None)
+        return tables.with_interval(statistics.robust_accuracy(cell))
 
     def median(self, row: str, model: str) -> str:
         """The median distance."""

@@ -49,7 +49,7 @@ def results_table(
     if not allow_missing:
         check(cells, whole)
     lacking = gaps(cells, whole)
-    overall: list[Cell] = []
+    overall = minima(cells)
     marks = set()
     for norm, title in TITLES.items():
         own = [cell for cell in cells if cell.norm == norm]
@@ -60,14 +60,12 @@ def results_table(
         for attack in dict.fromkeys(cell.attack for cell in own):
             rows.append((f"`{attack}`", *_texts(own, models, attack)))
         name = f"all_{norm}"
-        least = statistics.closest_by_model(own, norm)
-        overall += least
         for kind, text in (("accuracy", _accuracy), ("median", _median)):
-            texts = _texts(least, models, name, text, mark)
+            texts = _texts(overall, models, name, text, mark)
             rows.append((f"**All {title}, {kind}**", *texts))
     rows.append(_minimal_accuracies(overall, models, max(marks, default="")))
     clean = statistics.clean_accuracy(cells)
-    texts = [percent(clean[model], None) for model in models]
+    texts = [with_interval(clean[model]) for model in models]
     rows.append(("**Clean accuracy**", *texts))
     rows.append(("samples", *_sample_counts(cells, models)))
     rows.append(("preset", *_presets(records, models)))
@@ -168,20 +166,24 @@ def _lacks(cells: list[Cell], norm: str, whole: Collection[str]) -> list[str]:
 
 
 def _accuracy(cell: Cell) -> str:
-    return percent(statistics.robust_accuracy(cell), paper.accuracy(cell))
+    text = with_interval(statistics.robust_accuracy(cell))
+    return _beside(text, paper.accuracy(cell), ".0%")
 
 
 def _median(cell: Cell) -> str:
     estimate = statistics.median_distance(cell)
-    known = paper.median(cell)
     text = f"{estimate.value:.2g} [{estimate.low:.2g}, {estimate.high:.2g}]"
-    return text if known is None else f"{text}, paper {known:g}"
+    return _beside(text, paper.median(cell), "g")
 
 
-def percent(estimate: Estimate, known: float | None) -> str:
-    """An accuracy with its interval, and the paper's where there is one."""
-    text = f"{estimate.value:.0%} [{estimate.low:.0%}, {estimate.high:.0%}]"
-    return text if known is None else f"{text}, paper {known:.0%}"
+def with_interval(estimate: Estimate) -> str:
+    """A share in whole percent."""
+    return f"{estimate.value:.0%} [{estimate.low:.0%}, {estimate.high:.0%}]"
+
+
+def _beside(text: str, known: float | None, form: str) -> str:
+    """A text, and the paper's number where there is one."""
+    return text if known is None else f"{text}, paper {known:{form}}"
 
 
 def _minimal_accuracies(overall: list[Cell], models, mark: str) -> tuple:
@@ -200,7 +202,8 @@ def _minimal_accuracies(overall: list[Cell], models, mark: str) -> tuple:
             texts.append("-")
             continue
         least = statistics.robust_accuracy(weakest(own))
-        text = percent(least, paper.minimal_accuracy(own))
+        known = paper.minimal_accuracy(own)
+        text = _beside(with_interval(least), known, ".0%")
         texts.append(text + (" *" if model in different else mark))
     return title, *texts
 
