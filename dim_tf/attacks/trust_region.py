@@ -125,9 +125,10 @@ def _ideal_step(norm, place, wanted):
 
 def _part_way(norm, place, short, ideal, wanted):
     """As much of the way home as the radius allows, then onto the plane."""
+    first_push, _ = _push(place)
 
     def go(push, share):
-        return _WAYS_HOME[norm](place, short, ideal, push, share)
+        return _WAYS_HOME[norm](place, short, ideal, first_push, push, share)
 
     def attempt(going, inside, outside, push, share, low, high):
         start, lower, upper = go(push, share)
@@ -159,9 +160,7 @@ def _part_way(norm, place, short, ideal, wanted):
         return going, inside, outside, push, (low + high) / 2.0, low, high
 
     none = tf.zeros_like(place.gap)
-    first = attempt(
-        wanted, short, ideal, _push(place)[0], none, none, none + 1.0
-    )
+    first = attempt(wanted, short, ideal, first_push, none, none, none + 1.0)
     _, inside, outside, *_ = tf.while_loop(
         lambda going, *_: tf.reduce_any(going),
         attempt,
@@ -172,16 +171,15 @@ def _part_way(norm, place, short, ideal, wanted):
     return inside if norm == "l0" else _dogleg(place.radius, inside, outside)
 
 
-def _home_l0(place, short, ideal, push, share):
+def _home_l0(place, short, ideal, first_push, push, share):
     """Pixels go home that are near it after the shortest step."""
-    first_push, _ = _push(place)
     limit = (share * 2.0 * place.radius) ** 2
     # How much a pixel's square grows if it goes home instead.
     grown = (place.home - short) * (place.home + short - 2.0 * first_push)
     return _stay_at_home(place, grown <= limit, 0.0)
 
 
-def _home_l1(place, short, ideal, push, share):
+def _home_l1(place, short, ideal, first_push, push, share):
     """From the push, all pixels go the same way, or home if that is nearer."""
     # From what all pixels can go within the radius to what one can.
     way = place.radius * float(place.home.shape[1]) ** ((share - 1.0) / 2.0)
@@ -197,7 +195,7 @@ def _stay_at_home(place, arrive, way):
     return start, lower, tf.where(arrive, start, place.upper)
 
 
-def _home_l2(place, short, ideal, push, share):
+def _home_l2(place, short, ideal, first_push, push, share):
     """All pixels go the same share of their ways."""
     most = tf.minimum(
         1.0, place.radius / tf.maximum(_length(place.home), _TINY)
@@ -205,7 +203,7 @@ def _home_l2(place, short, ideal, push, share):
     return share * most * place.home, place.lower, place.upper
 
 
-def _home_linf(place, short, ideal, push, share):
+def _home_linf(place, short, ideal, first_push, push, share):
     """Pixels come to within a distance of home, and stay there."""
     first, last, now = (
         tf.reduce_max(tf.abs(place.home - step), 1, keepdims=True)
@@ -219,8 +217,8 @@ def _home_linf(place, short, ideal, push, share):
 
 
 # Part of the way home: (place, the shortest and the ideal step onto the plane,
-# the push onto it after the last such part, share from 0 to 1 `(batch, 1)`) ->
-# step, and bounds for what is left to do.
+# the push onto it from where it begins and after the last such part, share from
+# 0 to 1 `(batch, 1)`) -> step, and bounds for what is left to do.
 _WAYS_HOME: dict[str, Callable] = {
     "l0": _home_l0,
     "l1": _home_l1,
