@@ -64,4 +64,5 @@ def _cost(cost: list[float] | None) -> str:
     if cost is None:
         return "-"
     forwards, backwards, seconds = cost
-    return f"{forwards:,.0f} + {backwards:,.0f}, {seconds:.2g} s"
+    digits = f"{seconds:,.0f}" if seconds >= 10 else f"{seconds:.2g}"
+    return f"{forwards:,.0f} + {backwards:,.0f}, {digits} s"

@@ -226,5 +226,5 @@ def _blind_attacks(model, norm, members, seeing_pairs):
             signs.ALARM,
             f"{signs.percent(lost)} of the samples of {model} survive the "
             f"{norm} attacks that use gradients and fall to those that do not: "
-            "gradients are masked.",
+            "gradients are masked, or those attacks are weak.",
         )
