@@ -82,7 +82,9 @@ class BenchmarkConfig:
         choices=("auto", "on", "off"),
     )
     seconds_limit: float = config.setting(
-        5.0, "Rounds of an attack end once both took this long.", minimum=0
+        5.0,
+        "Repeat an attack until both sides together took this many seconds.",
+        minimum=0,
     )
     score_factor: float = config.setting(
         1.0,
@@ -102,7 +104,7 @@ class BenchmarkConfig:
         32, "Concurrent clients of the service.", minimum=1
     )
     load_seconds: float = config.setting(
-        10.0, "Seconds in which they ask it.", minimum=0.1
+        10.0, "Seconds for which they ask it.", minimum=0.1
     )
 
     def __post_init__(self):

@@ -57,7 +57,7 @@ class EvaluateConfig:
         "--dataset.",
     )
     bounds: str = config.setting(
-        "0..1", "What a third-party model takes for black and for white."
+        "0..1", "Pixel range of a third-party model: low..high, black..white."
     )
     signature: str = config.setting(
         "serving_default", "Signature of a third-party SavedModel to call."
@@ -86,7 +86,8 @@ class EvaluateConfig:
     )
     num_examples: int = config.setting(
         100,
-        "Images, evenly of all classes; if fewer than these, of the first.",
+        "Images, evenly of all classes; if fewer than the classes, of the "
+        "first ones.",
         minimum=1,
     )
     results: str = config.setting("results/local", "Folder of the records.")
@@ -117,19 +118,19 @@ class EvaluateConfig:
     )
     thresholds: str = config.setting(
         "",
-        "Distances that accuracies are to be at, such as linf:0.03,l2:0.5; "
-        "attacks within an epsilon are called with them, too, and long ones "
-        "with nothing else. Of norms that are not named: the paper's, for "
-        "MNIST.",
+        "Distances, of pixels from 0 to 1, that accuracies are reported at, "
+        "such as linf:8/255,l2:0.5. Attacks within an epsilon try them, too, "
+        "slow ones nothing else. Norms that are not named have the paper's, "
+        "which are for MNIST.",
     )
     refine: bool = config.setting(
         False,
-        "Also try every adversarial with its pixels as close to the image as a "
-        "model that binarizes half-way between black and white cannot tell.",
+        "Also refine every adversarial for a model that binarizes half-way "
+        "between black and white: take back all changes that it cannot see.",
     )
     executor: str = config.setting(
         "process",
-        "Who attacks: this process, or workers of a Ray cluster.",
+        "Where attacks run: in this process, or on workers of a Ray cluster.",
         choices=("process", "ray"),
     )
     ray_address: str = config.setting(

@@ -98,7 +98,8 @@ class ReportConfig:
         1000, "Test images in that figure.", minimum=100
     )
     allow_missing: bool = config.setting(
-        False, "Print minima over attacks or samples that are not all there."
+        False,
+        "Print minima, marked *, even if attacks or samples are missing.",
     )
 
     def __post_init__(self):

@@ -40,7 +40,7 @@ class ServeConfig:
         8501, "TCP port to listen at.", minimum=1, maximum=65_535
     )
     max_batch_size: int = config.setting(
-        256, "Images of a request, and of a model call, at most.", minimum=1
+        256, "Images in a request, and in a model call, at most.", minimum=1
     )
     max_body_bytes: int = config.setting(
         8 << 20, "Bytes of a request's body at most.", minimum=1
@@ -49,10 +49,10 @@ class ServeConfig:
         1_000, "Requests that may wait for a model.", minimum=1
     )
     request_seconds: float = config.setting(
-        30.0, "For a body to arrive, and for its answer.", minimum=0.001
+        30.0, "Time for a body to arrive, and for its answer.", minimum=0.001
     )
     poll_seconds: float = config.setting(
-        5.0, "Between two looks for new versions.", minimum=0.01
+        5.0, "Seconds between checks for new versions.", minimum=0.01
     )
 
     def __post_init__(self):

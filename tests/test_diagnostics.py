@@ -24,7 +24,8 @@ def test_sound_records_raise_no_alarm():
     assert notes == [
         (
             "note",
-            "Gradients of dim can be followed at all of 2 clean images.",
+            "Gradients of dim are finite and not zero at all of 2 clean "
+            "images.",
         ),
     ]
 
@@ -65,8 +66,8 @@ def test_checks_that_find_nothing_are_one_line():
         ),
         (
             *([1.0, 9.0], "_another_start", "alarm"),
-            "and again from another start: robust accuracy 100% becomes 50%, "
-            "one start is not enough.",
+            "and once more from another start: robust accuracy 100% becomes "
+            "50%, one start is not enough.",
         ),
         (
             *([1.5, 1.5, np.inf], "_threshold_alone", "alarm"),
@@ -217,7 +218,7 @@ def test_so_is_one_at_another_threshold_than_an_attack_was_tried_at_alone():
         (
             records(("dim", "l2_bim", "l2", [1.0]), gradient=1.1e-8),
             "note",
-            "Gradients of dim can be followed at all of 1 ",
+            "Gradients of dim are finite and not zero at all of 1 ",
         ),
         (
             records(("dim", "l2_bim", "l2", [0.0, 0.0, 1.0])),

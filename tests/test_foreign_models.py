@@ -58,7 +58,7 @@ def test_a_random_model_is_refused(images, tmp_path):
     examples = examples_of(model, images)
     path = saved(model, tmp_path / "dice")
     message = r"'dice' gives other scores when it is asked again, .*\(7 of 7 .*"
-    with pytest.raises(ValueError, match=message + "average it over draws"):
+    with pytest.raises(ValueError, match=message + "average over draws"):
         fitness.check(loaded(path), examples)
 
 

@@ -91,5 +91,5 @@ def test_a_search_by_gradients_is_refused(small_sizes, tmp_path):
 def test_missing_packages_are_named(small_sizes, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tf2onnx", None)
     model = models.build("dim", small_sizes("dim"))
-    with pytest.raises(ValueError, match=r"pip install 'dim_tf\[onnx\]'"):
+    with pytest.raises(ValueError, match=r"pip install -e '\.\[onnx\]'"):
         onnx_file.export(model, CARD, tmp_path / "dim")

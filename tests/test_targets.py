@@ -207,7 +207,7 @@ def test_one_score_is_no_classifier(tmp_path, classifier, images):
     path = write(tmp_path / "m.keras", keras.Model(classifier.input, one))
     labels = np.zeros(7, np.int64)
     examples = data.Examples(images, labels, np.arange(7))
-    with pytest.raises(ValueError, match="gives one score; .* put a zero"):
+    with pytest.raises(ValueError, match="gives one score; .*, give .0, z."):
         fitness.check(targets.find(str(path)).load(), examples)
 
 
@@ -276,7 +276,9 @@ def test_images_come_from_npz_files(tmp_path):
         with pytest.raises(ValueError, match=message):
             foreign.images_of(path)
     np.savez(path, images=images[:0], labels=np.zeros(0, int))
-    with pytest.raises(ValueError, match=r"must be some, got \(0, 3, 4, 1\)"):
+    with pytest.raises(
+        ValueError, match=r"no images: their shape is \(0, 3, 4, 1\)"
+    ):
         foreign.images_of(path)
     np.savez(path, images=images, labels=[1, 0])
     cut = path.read_bytes()[:100]

@@ -2,10 +2,10 @@
 
 `paper` holds the 42 attacks of the paper's tables: 22 L2, 12 Linf, 6 L1 and
 2 L0, with the hyper-parameters of foolbox 3.2.1 (Pointwise: 2.4.0). The
-paper's own list is lost with its appendix; this is the one that fits its
-counts and its references. `quick` is a reduced preset for a first look,
-`autoattack` the four of Croce and Hein (2020, in L1 2021), with losses that
-suit more models, and `extra` what else can be called with a model alone.
+paper's own list is in an appendix that our copy lacks; this is the one that
+fits its counts and its references. `quick` is a reduced preset for a first
+look, `autoattack` the four of Croce and Hein (2020, in L1 2021), with losses
+that suit more models, and `extra` what else can be called with a model alone.
 `DatasetAttack`, which has to be fed images first, and
 `BinarizationRefinementAttack`, which refines what others find, are in none.
 """

@@ -161,7 +161,8 @@ def on_ray(
         import ray.util
     except ImportError:
         raise ValueError(
-            "Ray is not installed; install it with `pip install 'dim_tf[ray]'`"
+            "Ray is not installed; in the clone of dim_tf, run `pip install -e "
+            "'.[ray]'`"
         ) from None
     _knock(resources.address)
     ray.init(

@@ -39,7 +39,7 @@ def check(model: keras.Model, examples: data.Examples) -> float:
     if classes < 2:
         raise ValueError(
             f"the model {model.name!r} gives one score; expected one for each "
-            "of two classes or more: put a zero before a logit"
+            "of two classes or more: of a single logit z, give [0, z]"
         )
     if examples.labels.min() < 0 or examples.labels.max() >= classes:
         raise ValueError(
@@ -109,7 +109,7 @@ def _check_repeatable(name, scores, again):
         raise ValueError(
             f"the model {name!r} gives other scores when it is asked again, "
             f"about fewer images ({moved.sum()} of {len(moved)} clean images, "
-            f"up to {apart.max():g} apart): records of it would be luck; "
-            "attack it without its randomness, or average it over draws, and "
-            "with the batch normalization of inference, not of training"
+            f"up to {apart.max():g} apart): records of it would be luck; turn "
+            "its randomness off, or average over draws, and run batch "
+            "normalization as for inference"
         )

@@ -2,8 +2,8 @@
 
     images -> (Binarize) -> denoiser -> (Binarize) -> internal models -> ratio
 
-Sources: section 3.2 of the paper; its appendix with the layer sizes is
-missing, so that the sizes are ours (`flags/dim.cfg` says how they were found).
+Sources: section 3.2 of the paper. Its appendix with the layer sizes was not at
+hand, so that the sizes are ours (`flags/dim.cfg` says how they were found).
 """
 
 import dataclasses

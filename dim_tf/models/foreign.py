@@ -172,7 +172,9 @@ def checked(
             f"(n, height, width, channels), got {images.dtype} {images.shape}"
         )
     if not images.size:
-        raise ValueError(f"images in {source} must be some, got {images.shape}")
+        raise ValueError(
+            f"{source} has no images: their shape is {images.shape}"
+        )
     if not (images.min() >= 0 and images.max() <= 1):
         raise ValueError(
             f"images in {source} must lie in [0, 1], got values in "

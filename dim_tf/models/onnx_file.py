@@ -47,8 +47,8 @@ def export(
         import tf2onnx
     except ImportError:
         raise ValueError(
-            "ONNX needs more packages; install them with `pip install "
-            "'dim_tf[onnx]'`"
+            "ONNX needs more packages; in the clone of dim_tf, run `pip "
+            "install -e '.[onnx]'`"
         ) from None
     serve = tf.function(saving.serving(model))
     gradients = _gradients(serve)

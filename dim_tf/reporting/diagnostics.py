@@ -134,7 +134,7 @@ def _gradients(records):
         if (sizes >= _LEAST_GRADIENT).all():
             yield (
                 signs.NOTE,
-                f"Gradients of {model} can be followed at all of "
+                f"Gradients of {model} are finite and not zero at all of "
                 f"{len(sizes):,} clean images.",
             )
 

@@ -14,7 +14,7 @@ from dim_tf.reporting import statistics
 _CHECKS = {
     results.TWICE_THE_STEPS: ("with twice the steps", "it has not converged"),
     results.ANOTHER_START: (
-        "and again from another start",
+        "and once more from another start",
         "one start is not enough",
     ),
     results.THRESHOLD_ALONE: (

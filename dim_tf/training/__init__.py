@@ -58,7 +58,7 @@ class TrainConfig:
         500, "Steps between checkpoints.", minimum=1
     )
     log_every: int = config.setting(
-        50, "Steps between looks at the loss.", minimum=1
+        50, "Steps between logs of the loss.", minimum=1
     )
 
     def __post_init__(self):

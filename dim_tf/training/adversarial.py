@@ -32,7 +32,7 @@ class AdversarialRecipe:
         20, "Passes over the training images.", minimum=1
     )
     adversarial_learning_rate: float = config.setting(
-        1e-3, "Adam's, at the start; falls to 0 along a cosine.", minimum=0
+        1e-3, "Adam's at the start; decays to 0 along a cosine.", minimum=0
     )
     adversarial_epsilon: float = config.setting(
         0.3, "Linf size of the perturbations.", minimum=0, maximum=1

@@ -31,7 +31,7 @@ class AbsRecipe:
         60, "Passes over the training images.", minimum=1
     )
     abs_learning_rate: float = config.setting(
-        2e-3, "Adam's, at the start; falls to 0 along a cosine.", minimum=0
+        2e-3, "Adam's at the start; decays to 0 along a cosine.", minimum=0
     )
     abs_training_divergence_weight: float = config.setting(
         0.25,

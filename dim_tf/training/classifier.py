@@ -19,7 +19,7 @@ class ClassifierRecipe:
         15, "Passes over the training images.", minimum=1
     )
     classifier_learning_rate: float = config.setting(
-        1e-3, "Adam's, at the start; falls to 0 along a cosine.", minimum=0
+        1e-3, "Adam's at the start; decays to 0 along a cosine.", minimum=0
     )
     classifier_noise: str = config.setting(
         "gaussian:0..0.05", "Noise on the images; empty: none."

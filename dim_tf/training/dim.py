@@ -34,7 +34,7 @@ class DimRecipe:
         28, "Passes over the training images for the denoiser.", minimum=1
     )
     denoiser_learning_rate: float = config.setting(
-        2e-3, "Adam's, at the start; falls to 0 along a cosine.", minimum=0
+        2e-3, "Adam's at the start; decays to 0 along a cosine.", minimum=0
     )
     internal_noise: str = config.setting(
         "gaussian:0..0.5",
@@ -46,7 +46,7 @@ class DimRecipe:
         minimum=1,
     )
     internal_learning_rate: float = config.setting(
-        2e-3, "Adam's, at the start; falls to 0 along a cosine.", minimum=0
+        2e-3, "Adam's at the start; decays to 0 along a cosine.", minimum=0
     )
     own_class_weight: float = config.setting(
         1.0,
