@@ -32,13 +32,16 @@ def images(generator):
 
 
 def test_sizes(images):
-    problem = problem_of(None, images, [0] * 4, bounds=(-1.0, 3.0))
+    problem = problem_of(None, images, [0] * 4, bounds=(-1.0, 2.0))
     assert problem.batch == 4
     assert problem.pixels == PIXELS
-    assert problem.range == 4.0
+    assert problem.range == 3.0
     np.testing.assert_array_equal(
-        problem.clip(tf.constant([-2.0, 0.0, 4.0])), [-1.0, 0.0, 3.0]
+        problem.clip(tf.constant([-2.0, 0.0, 4.0])), [-1.0, 0.0, 2.0]
     )
+    flat = images.reshape(4, PIXELS)
+    farthest = np.where(flat > 0.5, flat + 1, 2 - flat)
+    np.testing.assert_allclose(problem.farthest_change, farthest)
 
 
 def test_scores_of_images_and_of_candidates(images):
