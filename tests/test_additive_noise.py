@@ -72,6 +72,24 @@ def test_noise_differs_between_attacks():
         assert abs(np.corrcoef(first, second)[0, 1]) < 0.5
 
 
+@pytest.mark.parametrize("kind", ATTACKS, ids=lambda kind: kind.__name__)
+def test_noise_is_of_the_kind_that_its_name_says(kind):
+    images = np.full((4, 64, 64, 1), 0.5, np.float32)
+
+    def fooled(images):
+        # A repeated attack then answers with its first draw.
+        moved = tf.reduce_any(images != 0.5, (1, 2, 3))
+        return tf.one_hot(tf.cast(moved, tf.int32), 2)
+
+    raw, _, _ = kind()(
+        foolbox_model(fooled), images, np.zeros(4, int), epsilons=1e-2
+    )
+    noise = (raw.numpy() - images).astype(np.float64)
+    kurtosis = np.mean(noise**4) / np.mean(noise**2) ** 2
+    expected = 3.0 if "Gaussian" in kind.__name__ else 1.8
+    np.testing.assert_allclose(kurtosis, expected, rtol=0.1)
+
+
 @pytest.mark.parametrize("pixels", [36, 784])
 @pytest.mark.parametrize("epsilon", [0.05, 1.5, 6.0, 100.0])
 def test_clipping_aware_scaling_agrees_with_foolbox(generator, pixels, epsilon):
