@@ -19,7 +19,7 @@ IMAGES = tf.round(256.0 * NET.images) / 256.0
 EPSILONS = {"l1": 6.0, "l2": 1.2, "linf": 0.2}
 CONSTANTS = {"binary_search_steps": 3, "steps": 20, "initial_const": 0.1}
 MINIMIZATIONS = (
-    attacks.BinarySearchContrastReductionAttack(),
+    attacks.BinarySearchContrastReductionAttack(target=0.9),
     attacks.BoundaryAttack(steps=20),
     attacks.DDNAttack(steps=20),
     attacks.EADAttack(**CONSTANTS),
@@ -40,7 +40,7 @@ MINIMIZATIONS = (
     attacks.L2FMNAttack(steps=20),
     attacks.LInfFMNAttack(steps=20),
     attacks.LinearSearchBlendedUniformNoiseAttack(steps=20),
-    attacks.LinearSearchContrastReductionAttack(steps=20),
+    attacks.LinearSearchContrastReductionAttack(steps=20, target=0.9),
     attacks.LinfDeepFoolAttack(),
     attacks.LinfinityBrendelBethgeAttack(steps=20),
     attacks.NewtonFoolAttack(steps=20),
