@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 import scipy.optimize
 import tensorflow as tf
+from closed_forms import DUAL_ORDER
+from closed_forms import SHAPE
 from closed_forms import constant
 from closed_forms import flat
 from closed_forms import not_a_number
@@ -24,6 +26,29 @@ def test_it_finds_the_plane_of_a_linear_model(norm):
     ratios = sizes_over_optimum(FABAttack(norm=norm, steps=30))
     assert ratios.min() >= 1 - 1e-5
     assert ratios.max() < 1.01
+
+
+# A run of one step ends beyond the plane, a long one on it.
+@pytest.mark.parametrize(("steps", "beyond"), [(1, 1.05), (30, 1.0)])
+@BALLS
+def test_the_closest_class_need_not_be_the_best_of_the_others(
+    norm, steps, beyond
+):
+    """The best other class leads at 0.3, the second at 0.1, the last at 1.5."""
+    weights = np.linspace(-1, 1, 36).astype(np.float32)
+
+    def score(images):
+        values = tf.reshape(images, (-1, 36)) @ weights[:, None]
+        return values * [[0.0, 1.0, 10.0, 2.0]] - [[0.0, 0.3, 1.0, 3.0]]
+
+    images = np.full((1, *SHAPE), 0.5, np.float32)
+    for targets, lead in ((1, 0.3), (2, 0.1), (9, 0.1)):
+        attack = FABAttack(norm=norm, steps=steps, targets=targets)
+        found, _, _ = attack(
+            foolbox_model(score), images, np.zeros(1, int), epsilons=None
+        )
+        expected = beyond * lead / np.linalg.norm(weights, DUAL_ORDER[norm])
+        np.testing.assert_allclose(sizes(norm, found - images), expected, 0.01)
 
 
 def shortest(norm, place, gradient, missing):
