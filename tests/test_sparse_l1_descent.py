@@ -1,6 +1,7 @@
 import foolbox
 import numpy as np
 import pytest
+import tensorflow as tf
 from closed_forms import PIXELS
 from closed_forms import SHAPE
 from closed_forms import linear
@@ -51,7 +52,15 @@ def test_raw_result_is_in_the_ball_of_exact_projection_only():
     assert largest["foolbox"] > 3.01
 
 
-def test_closed_form_on_a_linear_model(weights, generator):
+@pytest.mark.parametrize(
+    "criterion",
+    [
+        foolbox.criteria.Misclassification(tf.zeros(4, tf.int64)),
+        foolbox.criteria.TargetedMisclassification(tf.ones(4, tf.int64)),
+    ],
+    ids=lambda criterion: type(criterion).__name__,
+)
+def test_closed_form_on_a_linear_model(criterion, weights, generator):
     """The largest weights' pixels move, alike and as long as they can."""
     images = generator.uniform(0.3, 0.7, (4, *SHAPE)).astype(np.float32)
     order = np.argsort(-np.abs(weights))
@@ -63,7 +72,7 @@ def test_closed_form_on_a_linear_model(weights, generator):
     raw, _, success = attack(
         foolbox_model(linear(0.05 * weights, 2.0)),
         images,
-        np.zeros(4, np.int64),
+        criterion,
         epsilons=0.8,
     )
     assert not success.numpy().any()
