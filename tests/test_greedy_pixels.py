@@ -1,3 +1,4 @@
+import foolbox
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -15,13 +16,20 @@ from dim_tf import layers
 from dim_tf.attacks.greedy_pixels import GreedyPixelsAttack
 
 
-def run(score, images, epsilons=5.0, bounds=(0.0, 1.0), **settings):
+def run(
+    score,
+    images,
+    epsilons=5.0,
+    bounds=(0.0, 1.0),
+    targeted=False,
+    **settings,
+):
     """Attacks class 0; returns adversarials and success in NumPy arrays."""
+    criterion = np.zeros(len(images), np.int64)
+    if targeted:
+        criterion = foolbox.criteria.TargetedMisclassification(1 + criterion)
     _, adversarials, success = GreedyPixelsAttack(**settings)(
-        foolbox_model(score, bounds),
-        images,
-        np.zeros(len(images), np.int64),
-        epsilons=epsilons,
+        foolbox_model(score, bounds), images, criterion, epsilons=epsilons
     )
     return np.asarray(adversarials), success.numpy()
 
@@ -33,7 +41,8 @@ def closed_form_gains(images, weights):
     return -np.sort(-gains, axis=1)
 
 
-def test_changes_as_few_pixels_as_the_closed_form(weights, generator):
+@pytest.mark.parametrize("targeted", [False, True])
+def test_changes_as_few_pixels_as_the_closed_form(targeted, weights, generator):
     images = generator.uniform(0.1, 0.9, (4, *SHAPE)).astype(np.float32)
     gains = closed_form_gains(images, weights).cumsum(axis=1)
     for index, needed in enumerate((1, 2, 5, 9)):
@@ -42,7 +51,10 @@ def test_changes_as_few_pixels_as_the_closed_form(weights, generator):
         between = gains[index, [needed - 1, needed - 2]] * [1, needed > 1]
         offset = float(np.sum(one.ravel() * weights) + between.mean())
         adversarials, success = run(
-            linear(weights, offset), one, epsilons=[needed - 1, needed, 30]
+            linear(weights, offset),
+            one,
+            epsilons=[needed - 1, needed, 30],
+            targeted=targeted,
         )
         np.testing.assert_array_equal(success[:, 0], [False, True, True])
         assert sizes("l0", adversarials[0] - one) <= needed - 1
