@@ -94,6 +94,25 @@ def test_distances_are_those_that_can_be_written_down(images):
         found.adversarials("L2")
 
 
+def test_a_long_attack_finds_what_lies_within_its_threshold(images):
+    nearest = optimum(images, "linf")
+    # Far from all, as a trial looks a little beyond an answer.
+    limit = 0.034
+    within = nearest <= limit
+    assert 0 < within.sum() < COUNT
+    found = measure(
+        *(dense(), images, np.zeros(COUNT, int)),
+        suite="autoattack",
+        only="linf_apgd_ce",
+        thresholds={"linf": limit},
+    )
+    distances = found.distances("linf")
+    np.testing.assert_array_equal(np.isfinite(distances), within)
+    assert (distances >= nearest * (1 - 1e-5)).all()
+    assert (distances[within] <= limit).all()
+    assert found.accuracy("linf").value == 1 - within.mean()
+
+
 def test_it_says_what_a_report_says(images, tmp_path, monkeypatch):
     found = measure(
         *(dense(), images, np.zeros(COUNT, int)),
