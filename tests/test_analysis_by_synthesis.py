@@ -104,6 +104,32 @@ def test_a_class_without_images_is_named(tiny_mnist):
         recipes.by_class(some)
 
 
+def test_loss_is_the_error_and_the_divergence_from_the_prior(
+    tiny_mnist, generator
+):
+    recipe = recipes.AbsRecipe(
+        abs_training_divergence_weight=0.7, abs_scale_images=128
+    )
+    run = training.TrainConfig(model="abs", batch_size=4)
+    plan = training.prepare(run, SIZES, recipe, tiny_mnist)
+    stage = plan.stages[0]
+    images, _ = stage.prepare(*next(iter(stage.batches(0))))
+    normal = generator.normal(size=(4, 10, 3)).astype(np.float32)
+    codes = plan.model.get_layer("encoder")(images, training=True).numpy()
+    means, variances = codes[..., :3], np.exp(codes[..., 3:])
+    latents = means + np.sqrt(variances) * normal
+    decoder = plan.model.get_layer("search").decoder
+    decoded = decoder(latents, training=True).numpy()
+    errors = np.square(images - decoded).sum((1, 2, 3, 4))
+    # Of N(means, variances) from N(0, 1).
+    divergences = (variances + means**2 - 1 - np.log(variances)) / 2
+    np.testing.assert_allclose(
+        stage.loss(images, normal),
+        errors + 0.7 * divergences.sum((1, 2)),
+        1e-5,
+    )
+
+
 def test_training_learns_and_resumes(tiny_mnist, tmp_path):
     recipe = recipes.AbsRecipe(
         abs_epochs=8, abs_learning_rate=2e-2, abs_scale_images=128
