@@ -7,12 +7,16 @@ import re
 import subprocess
 import sys
 
+import forked
 import keras
 import numpy as np
 import PIL.Image
 import pytest
 from tensorboard.backend.event_processing import event_accumulator
 
+from dim_tf import digits
+from dim_tf import metrics
+from dim_tf import models
 from dim_tf import release
 from dim_tf.evaluation import results
 
@@ -25,6 +29,9 @@ SMALL = [
     "--noxla",
     "--first_look=2",
 ]
+# Images of the digits from 0 to 9, and one of a 7.
+EXAMPLES = ("digits.npy", "seven.jpg")
+PREDICTION = re.compile(r"(.*): (\d) \(score (.*); next is (\d) with (.*)\)")
 
 
 def run(command, *arguments, **environment):
@@ -122,6 +129,29 @@ def test_predict_reads_files_and_draws(trained, tmp_path):
     assert len(predictions) == 1  # the same stroke in both polarities
     with PIL.Image.open(tmp_path / "out.png") as picture:
         assert picture.width > 10 * 28
+
+
+def test_predict_says_which_digits_there_are():
+    paths = [forked.ROOT / "examples" / name for name in EXAMPLES]
+    with forked.commands() as run:
+        process = run("predict", "--model=dim", *paths)
+    assert process.returncode == 0, process.stderr
+    lines = process.stdout.splitlines()
+    said = [PREDICTION.fullmatch(line).groups() for line in lines]
+    names = [f"{paths[0]}[{index}]" for index in range(10)]
+    assert [row[0] for row in said] == [*names, str(paths[1])]
+    first, second = (np.array([int(row[at]) for row in said]) for at in (1, 3))
+    np.testing.assert_array_equal(first, [*range(10), 7])
+    images = np.concatenate([digits.read(path) for path in paths])
+    scores = metrics.outputs(models.load_outputs("dim"), images, "scores")
+    largest = np.sort(scores, 1)[:, ::-1]
+    rows = np.arange(len(said))
+    for place, (named, at) in enumerate([(first, 2), (second, 4)]):
+        printed = [float(row[at]) for row in said]
+        np.testing.assert_allclose(printed, largest[:, place], 0, 6e-4)
+        # Of classes that are level, any may be named.
+        np.testing.assert_allclose(scores[rows, named], printed, 0, 6e-4)
+    assert (first != second).all()
 
 
 def test_export_reuses_versions_and_restores_runs(trained, tiny_mnist):
