@@ -295,7 +295,7 @@ def test_killed_at_any_moment_it_goes_on(folder):
         *(sys.executable, "-m", "dim_tf.evaluate", "--suite=paper"),
         *(f"--models={folder}/mine.keras", f"--images={folder}/images.npz"),
         *(f"--only={','.join(ATTACKS)}", "--noprobes", "--xla=off"),
-        *(f"--num_examples={COUNT}", "--shard_size=4"),
+        *(f"--num_examples={COUNT}", "--shard_size=2"),
     ]
 
     def start(name):
@@ -310,17 +310,16 @@ def test_killed_at_any_moment_it_goes_on(folder):
 
     assert start("whole").wait() == 0
     moments = random.Random(0)
-    kills = 0
-    for attempt in range(6):
+    for _ in range(4):
+        before = count("parts")
         process = start("parts")
         # One file more than there were, and a moment on top.
-        while count("parts") <= attempt:
+        while count("parts") <= before:
             assert process.poll() is None
             time.sleep(0.01)
         time.sleep(moments.uniform(0, 0.1))
         process.kill()
-        kills += process.wait() == -signal.SIGKILL
-    assert kills >= 5
+        assert process.wait() == -signal.SIGKILL
     assert count("parts") < count("whole")
     assert start("parts").wait() == 0
     assert records(folder / "parts") == records(folder / "whole")
