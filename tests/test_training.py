@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -40,41 +41,58 @@ class KillAt(loop.Callback):
             raise Kill
 
 
+def train(
+    dataset,
+    folder,
+    model="dim",
+    recipe=RECIPE,
+    callbacks=(),
+    sizes=SMALL_DIM,
+    **changes,
+):
+    run = training.TrainConfig(
+        model=model,
+        batch_size=50,
+        xla=False,  # compiling would take longer than training
+        run_dir=str(folder),
+        checkpoint_every=7,
+        log_every=1,
+    )
+    run = dataclasses.replace(run, **changes)
+    return training.prepare(run, sizes, recipe, dataset).run(callbacks)
+
+
 @pytest.fixture
 def train_dim(tmp_path, tiny_mnist):
     """Trains a small model in a folder of the given name."""
+    return lambda name, **given: train(tiny_mnist, tmp_path / name, **given)
 
-    def train(
-        folder,
-        model="dim",
-        recipe=RECIPE,
-        callbacks=(),
-        sizes=SMALL_DIM,
-        **changes,
-    ):
-        run = training.TrainConfig(
-            model=model,
-            batch_size=50,
-            xla=False,  # compiling would take longer than training
-            run_dir=str(tmp_path / folder),
-            checkpoint_every=7,
-            log_every=1,
-        )
-        run = dataclasses.replace(run, **changes)
-        plan = training.prepare(run, sizes, recipe, tiny_mnist)
-        return plan.run(callbacks)
 
-    return train
+@pytest.fixture(scope="module")
+def finished(tiny_mnist, tmp_path_factory):
+    """Folder of a training that nothing interrupted, and what it gave."""
+    folder = tmp_path_factory.mktemp("finished")
+    return folder, train(tiny_mnist, folder)
+
+
+@pytest.fixture
+def uninterrupted(finished):
+    return finished[1].model
+
+
+@pytest.fixture
+def copied(finished, tmp_path):
+    """What the finished training gave, a copy of which is in the folder `run`.
+
+    It may be damaged, or gone on with.
+    """
+    shutil.copytree(finished[0], tmp_path / "run")
+    return finished[1]
 
 
 def weights_equal(first, second):
     pairs = zip(first.get_weights(), second.get_weights(), strict=True)
     return all(np.array_equal(a, b) for a, b in pairs)
-
-
-@pytest.fixture
-def uninterrupted(train_dim):
-    return train_dim("whole").model
 
 
 @pytest.mark.parametrize(
@@ -164,8 +182,7 @@ def test_the_seed_decides_the_weights(train_dim, uninterrupted):
     assert not weights_equal(train_dim("other", seed=1).model, uninterrupted)
 
 
-def test_a_finished_run_is_not_trained_again(train_dim):
-    first = train_dim("run")
+def test_a_finished_run_is_not_trained_again(train_dim, copied):
     steps = []
 
     class Count(loop.Callback):
@@ -174,8 +191,8 @@ def test_a_finished_run_is_not_trained_again(train_dim):
 
     again = train_dim("run", callbacks=[Count()])
     assert not steps
-    assert again.seconds == first.seconds > 0
-    assert weights_equal(again.model, first.model)
+    assert again.seconds == copied.seconds > 0
+    assert weights_equal(again.model, copied.model)
 
 
 class Losses(loop.Callback):
@@ -219,22 +236,20 @@ def test_classifier_learns(tiny_mnist, tmp_path):
     assert metrics.accuracy(trained.model, examples) > 0.95
 
 
-def test_restore_gives_the_trained_model(train_dim, tmp_path, tiny_mnist):
-    trained = train_dim("run")
+def test_restore_gives_the_trained_model(copied, tmp_path, tiny_mnist):
     restored = training.restore(tmp_path / "run", tiny_mnist)
-    assert weights_equal(restored.model, trained.model)
-    assert restored.settings == trained.settings
-    assert restored.seconds == trained.seconds
-    assert restored.made_with == trained.made_with
+    assert weights_equal(restored.model, copied.model)
+    assert restored.settings == copied.settings
+    assert restored.seconds == copied.seconds
+    assert restored.made_with == copied.made_with
 
 
 def test_a_run_tells_of_the_machine_that_it_was_begun_on(
-    train_dim, monkeypatch
+    train_dim, copied, monkeypatch
 ):
-    monkeypatch.setattr(circumstances, "hardware", lambda: "a supercomputer")
-    train_dim("run")
-    monkeypatch.setattr(circumstances, "hardware", lambda: "a laptop")
-    assert train_dim("run").made_with["hardware"] == "a supercomputer"
+    monkeypatch.setattr(circumstances, "hardware", lambda: "another machine")
+    assert train_dim("run").made_with == copied.made_with
+    assert copied.made_with["hardware"] != "another machine"
 
 
 def test_settings_without_effect_do_not_stop_a_run(train_dim):
@@ -253,10 +268,8 @@ def test_restore_refuses_an_unfinished_run(
         training.restore(tmp_path / "run", tiny_mnist)
 
 
-def test_restore_names_settings_that_it_does_not_know(
-    train_dim, tmp_path, tiny_mnist
-):
-    train_dim("run")
+@pytest.mark.usefixtures("copied")
+def test_restore_names_settings_that_it_does_not_know(tmp_path, tiny_mnist):
     path = tmp_path / "run" / "settings.json"
     settings = json.loads(path.read_text())
     settings["recipe"]["of_tomorrow"] = 1
@@ -270,8 +283,8 @@ def test_restore_refuses_a_folder_without_run(tmp_path, tiny_mnist):
         training.restore(tmp_path, tiny_mnist)
 
 
+@pytest.mark.usefixtures("copied")
 def test_another_recipe_in_the_same_folder_is_an_error(train_dim):
-    train_dim("run")
     other = dataclasses.replace(RECIPE, own_class_weight=2.0)
     with pytest.raises(
         ValueError, match="own_class_weight=1.0 there, 2.0 here"
@@ -345,16 +358,16 @@ def test_stages_differ_in_order_and_noise(tiny_mnist):
     assert not np.array_equal(denoiser[3], internal_models[3])  # labels
 
 
+@pytest.mark.usefixtures("copied")
 def test_a_damaged_checkpoint_is_named(train_dim, tmp_path):
-    train_dim("run")
     for path in (tmp_path / "run/checkpoints/denoiser").glob("ckpt-*"):
         path.write_bytes(b"damaged")
     with pytest.raises(ValueError, match="denoiser.* is damaged or of another"):
         train_dim("run")
 
 
+@pytest.mark.usefixtures("copied")
 def test_damaged_settings_are_named(train_dim, tmp_path):
-    train_dim("run")
     (tmp_path / "run" / "settings.json").write_text("{")
     with pytest.raises(ValueError, match=r"settings\.json is damaged"):
         train_dim("run")
