@@ -1,7 +1,6 @@
 """The commands as a user runs them: output, exit codes, one-line errors."""
 
 import json
-import os
 import pathlib
 import re
 import subprocess
@@ -20,7 +19,6 @@ from dim_tf import models
 from dim_tf import release
 from dim_tf.evaluation import results
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
 SMALL = [
     "--denoiser_units=16",
     "--internal_units=8",
@@ -34,16 +32,22 @@ EXAMPLES = ("digits.npy", "seven.jpg")
 PREDICTION = re.compile(r"(.*): (\d) \(score (.*); next is (\d) with (.*)\)")
 
 
-def run(command, *arguments, **environment):
-    """Runs a command of the package; returns the finished process."""
+def run_anew(command, *arguments):
+    """Runs a command in an interpreter that has imported nothing yet."""
     return subprocess.run(
         [sys.executable, "-m", f"dim_tf.{command}", *map(str, arguments)],
         capture_output=True,
         text=True,
-        cwd=ROOT,
-        env={**os.environ, **environment},
+        cwd=forked.ROOT,
         timeout=300,
     )
+
+
+@pytest.fixture(scope="module")
+def run():
+    """Function that runs a command; returns the finished process."""
+    with forked.commands() as run:
+        yield run
 
 
 def error_of(process):
@@ -64,7 +68,7 @@ def error_of(process):
 def trained(tiny_mnist, tmp_path_factory):
     """Folder with `runs/` and `saved_models/` that the train command wrote."""
     folder = tmp_path_factory.mktemp("trained")
-    process = run(
+    process = run_anew(
         "train",
         "--flagfile=flags/dim.cfg",
         *SMALL,
@@ -110,7 +114,7 @@ def test_card_says_how_the_model_was_made(trained):
     assert card["robust_accuracy_upper_bounds"].keys() >= {"l2_1.5"}
 
 
-def test_predict_reads_files_and_draws(trained, tmp_path):
+def test_predict_reads_files_and_draws(run, trained, tmp_path):
     stroke = np.full((60, 40, 3), 255, np.uint8)
     stroke[10:50, 18:23] = 0
     PIL.Image.fromarray(stroke).save(tmp_path / "stroke.png")
@@ -131,10 +135,9 @@ def test_predict_reads_files_and_draws(trained, tmp_path):
         assert picture.width > 10 * 28
 
 
-def test_predict_says_which_digits_there_are():
+def test_predict_says_which_digits_there_are(run):
     paths = [forked.ROOT / "examples" / name for name in EXAMPLES]
-    with forked.commands() as run:
-        process = run("predict", "--model=dim", *paths)
+    process = run("predict", "--model=dim", *paths)
     assert process.returncode == 0, process.stderr
     lines = process.stdout.splitlines()
     said = [PREDICTION.fullmatch(line).groups() for line in lines]
@@ -154,7 +157,7 @@ def test_predict_says_which_digits_there_are():
     assert (first != second).all()
 
 
-def test_export_reuses_versions_and_restores_runs(trained, tiny_mnist):
+def test_export_reuses_versions_and_restores_runs(run, trained, tiny_mnist):
     folder = trained / "saved_models"
     process = run("export", "--model=all", f"--saved_models={folder}")
     assert process.returncode == 0, process.stderr
@@ -191,7 +194,9 @@ def test_where_a_model_goes_is_remembered_unless_it_is_the_default(tmp_path):
     assert folder == str(pathlib.Path("build/x").resolve())
 
 
-def test_a_choice_is_made_without_test_images(trained, tiny_mnist, tmp_path):
+def test_a_choice_is_made_without_test_images(
+    run, trained, tiny_mnist, tmp_path
+):
     process = run(
         "export",
         f"--run_dir={trained}/runs/dim",
@@ -211,14 +216,14 @@ def test_a_choice_is_made_without_test_images(trained, tiny_mnist, tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"no image"], ids=["empty", "text"])
-def test_predict_refuses_what_is_no_image(trained, tmp_path, content):
+def test_predict_refuses_what_is_no_image(run, trained, tmp_path, content):
     (tmp_path / "bad.png").write_bytes(content)
     model = f"--model={trained}/saved_models/dim"
     process = run("predict", model, tmp_path / "bad.png")
     assert "bad.png is not a readable" in error_of(process)
 
 
-def test_help_names_the_flags():
+def test_help_names_the_flags(run):
     process = run("train", "--help")
     assert "--denoiser_noise" in process.stdout
     assert "--saved_models" in process.stdout
@@ -244,7 +249,7 @@ def test_tensorboard_has_curves_and_pictures(trained):
     } <= tags
 
 
-def test_benchmarks_print_their_rows(trained):
+def test_benchmarks_print_their_rows(run, trained):
     process = run(
         "benchmark", "--subject=stack", "--rounds=1", "--internal_units=2"
     )
@@ -254,7 +259,7 @@ def test_benchmarks_print_their_rows(trained):
     assert "one image" in process.stdout, process.stderr
 
 
-def test_a_race_is_of_what_the_flags_say(trained, tiny_mnist, tmp_path):
+def test_a_race_is_of_what_the_flags_say(run, trained, tiny_mnist, tmp_path):
     output = tmp_path / "rows.json"
     process = run(
         "benchmark",
@@ -282,7 +287,7 @@ def test_a_full_disk_leaves_what_was_there(trained, tiny_mnist):
         f"--data_dir={tiny_mnist.data_dir}"
     )
     process = subprocess.run(
-        ["bash", "-c", command], capture_output=True, text=True, cwd=ROOT
+        ["bash", "-c", command], capture_output=True, text=True, cwd=forked.ROOT
     )
     assert process.returncode != 0
     assert "File too large" in process.stderr
@@ -290,7 +295,7 @@ def test_a_full_disk_leaves_what_was_there(trained, tiny_mnist):
     assert after == before
 
 
-def test_a_run_of_another_recipe_is_refused(trained, tiny_mnist):
+def test_a_run_of_another_recipe_is_refused(run, trained, tiny_mnist):
     process = run(
         "train",
         *SMALL,
@@ -303,7 +308,7 @@ def test_a_run_of_another_recipe_is_refused(trained, tiny_mnist):
 
 
 def test_evaluate_goes_on_where_it_was_and_report_prints_it(
-    trained, tiny_mnist, tmp_path
+    run, trained, tiny_mnist, tmp_path
 ):
     command = (
         "evaluate",
@@ -334,7 +339,7 @@ def test_evaluate_goes_on_where_it_was_and_report_prints_it(
     assert finished.returncode == 0, finished.stderr
     assert len(files()) == 10
     assert files().items() >= first.items()
-    report = run("report", f"--results={tmp_path}")
+    report = run_anew("report", f"--results={tmp_path}")
     assert report.returncode == 0, report.stderr
     assert "tensorflow" not in report.stderr
     table = dict(
@@ -345,16 +350,16 @@ def test_evaluate_goes_on_where_it_was_and_report_prints_it(
     assert table["samples"] == "12"
     assert "linf_bim on dim with twice the steps" in report.stdout
     page = tmp_path / "page.html"
-    made = run("report", f"--results={tmp_path}", f"--output={page}")
+    made = run_anew("report", f"--results={tmp_path}", f"--output={page}")
     assert made.returncode == 0, made.stderr
     assert "<svg" in page.read_text()
     assert "Made with" in page.read_text()
-    wrong = run("report", f"--results={tmp_path}", "--output=page.pdf")
+    wrong = run_anew("report", f"--results={tmp_path}", "--output=page.pdf")
     assert "ends with one of .md, .csv" in error_of(wrong)
     assert "%" in table["`l1_fmn`"]
 
 
-def test_evaluate_attacks_models_of_others(tmp_path):
+def test_evaluate_attacks_models_of_others(run, tmp_path):
     inputs = keras.Input((8, 6, 3))
     hidden = keras.layers.Conv2D(4, 3)(inputs / 255.0)
     scores = keras.layers.Dense(3)(keras.layers.Flatten()(hidden))
