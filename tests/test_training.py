@@ -182,6 +182,22 @@ def test_the_seed_decides_the_weights(train_dim, uninterrupted):
     assert not weights_equal(train_dim("other", seed=1).model, uninterrupted)
 
 
+def test_what_xla_compiles_learns_the_same(train_dim, monkeypatch):
+    function, compiled = tf.function, []
+
+    def spy(*given, jit_compile=None, **settings):
+        compiled.append(jit_compile)
+        return function(*given, jit_compile=jit_compile, **settings)
+
+    short = dim.DimRecipe(denoiser_epochs=1, internal_epochs=1)
+    plain = train_dim("plain", recipe=short).model
+    monkeypatch.setattr(tf, "function", spy)
+    fused = train_dim("fused", recipe=short, xla=True).model
+    assert compiled.count(True) == 2  # a step of each stage
+    for mine, its in zip(fused.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, its, 0, 1e-4)
+
+
 def test_a_finished_run_is_not_trained_again(train_dim, copied):
     steps = []
 
