@@ -4,6 +4,7 @@ import pytest
 
 from dim_tf.attacks.spec import EPSILONS
 from dim_tf.attacks.suite import AUTOATTACK
+from dim_tf.attacks.suite import EXTRA
 from dim_tf.attacks.suite import PAPER
 from dim_tf.evaluation import targets
 from dim_tf.evaluation import thresholds
@@ -13,19 +14,23 @@ LIMIT = 0.07  # which is in no grid
 ATTACKS = [PAPER["linf_bim"], PAPER["linf_fgsm"], AUTOATTACK["linf_apgd_ce"]]
 
 
-@pytest.fixture
-def cells():
-    """Cells of a campaign of other limits and another seed, by name."""
+def cells_of(attacks, limit):
+    """Cells of a campaign of another limit and seed, by name."""
     campaign = Campaign(
         preset="mixed",
-        attacks=ATTACKS,
+        attacks=attacks,
         num_examples=10,
         dataset="toys",
-        limits=thresholds.merged({"linf": LIMIT}),
+        limits=thresholds.merged({"linf": limit}),
         seed=5,
     )
     target = targets.Target("toy", "digest", lambda: None)
     return {cell.spec.name: cell for cell in campaign.cells(target)}
+
+
+@pytest.fixture
+def cells():
+    return cells_of(ATTACKS, LIMIT)
 
 
 def test_attacks_are_called_with_the_thresholds_that_are_asked_for(cells):
@@ -46,6 +51,15 @@ def test_iterated_gradient_descent_alone_is_probed(cells):
         "linf_bim_another_start",
         "linf_bim_threshold_alone",
     }
+
+
+def test_what_is_called_with_the_threshold_alone_is_not_so_once_more():
+    name = "linf_pgd40_challenge"
+    assert EXTRA[name].epsilons == (0.3,)
+    for limit, more in ((0.3, set()), (0.2, {f"{name}_threshold_alone"})):
+        assert cells_of([EXTRA[name]], limit).keys() == more | {
+            *(name, f"{name}_twice_the_steps", f"{name}_another_start")
+        }
 
 
 def test_each_probe_changes_one_thing(cells):
