@@ -362,6 +362,7 @@ def test_a_constant_model_is_robust_and_an_alarm(images):
         ({"name": "dim"}, "'dim' is the name of a model of this project"),
         ({"name": "a/b"}, "or none of a folder"),
         ({"suite": {"a/b": PGD}, "only": ()}, "folder may be called 'a/b'"),
+        ({"suite": {"all_l2": PGD}, "only": ()}, "not be called 'all_l2': rep"),
         ({"suite": {"a": PGD}, "only": "a"}, "only='a' is for presets"),
         (
             {"suite": {"a": foolbox.attacks.LinfPGD()}, "only": ()},

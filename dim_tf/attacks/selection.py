@@ -10,6 +10,8 @@ from dim_tf.attacks.suite import PRESETS
 
 # What an attack that is in no preset asks of a model.
 _UNKNOWN = ""
+# What reports call all attacks of a norm, or what they leave.
+_MINIMA = ("all_", "any_", "minimal_accuracy", "clean_accuracy")
 
 
 def own(attacks_by_name: Mapping[str, Native]) -> list[AttackSpec]:
@@ -19,8 +21,8 @@ def own(attacks_by_name: Mapping[str, Native]) -> list[AttackSpec]:
         attacks_by_name: names are for records and tables.
 
     Raises:
-        ValueError: none, a name that no folder may have, or no attack of
-            `dim_tf.attacks`.
+        ValueError: none, a name that no folder may have or that reports give
+            to minima, or no attack of `dim_tf.attacks`.
     """
     if not attacks_by_name:
         raise ValueError("a suite must have at least one attack, got none")
@@ -28,6 +30,11 @@ def own(attacks_by_name: Mapping[str, Native]) -> list[AttackSpec]:
         if name in ("", ".", "..") or "/" in name:
             raise ValueError(
                 f"no folder may be called {name!r}; choose another"
+            )
+        if name.startswith(_MINIMA):
+            raise ValueError(
+                f"an attack may not be called {name!r}: reports call minima by "
+                f"names that begin with {', '.join(_MINIMA)}; choose another"
             )
         if not isinstance(attack, Native):
             raise ValueError(
