@@ -2,14 +2,14 @@
 
 import collections
 import functools
+import itertools
 import math
 import pathlib
 import re
 import statistics
 
+import pyarrow as pa
 import pyarrow.parquet as pq
-
-from dim_tf.evaluation import results
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 RECORDS = ROOT / "results" / "paper"
@@ -18,6 +18,7 @@ BRENDEL_BETHGE = ROOT / "results" / "brendel_bethge"
 TRAININGS = (BRENDEL_BETHGE, ROOT / "results" / "ablations_seed_1")
 AUTOATTACK = ROOT / "results" / "autoattack"
 EXTRA = ROOT / "results" / "extra"
+STRAIGHT_THROUGH = ROOT / "results" / "straight_through"
 WEAKEST_REFINED = ROOT / "results" / "weakest_refined"
 PAGE = (ROOT / "docs" / "RESULTS.md").read_text()
 THRESHOLDS = {"l2": 1.5, "linf": 0.3, "l0": 12.0, "l1": 8.0}
@@ -26,16 +27,24 @@ NUMBER = r"([\d.]+|inf)%? \[([\d.]+|inf)%?, ([\d.]+|inf)%?\]"
 TITLES = {"l2": "L2", "linf": "Linf", "l0": "L0", "l1": "L1"}
 
 
+@functools.cache
+def rows(folder):
+    """What is used of the records below a folder, less those of probes."""
+    columns = ["model", "norm", "sample", "attack", "preset"]
+    columns += [f"distance_{norm}" for norm in THRESHOLDS]
+    found = pa.concat_tables(
+        pq.read_table(path, columns=columns)
+        for path in sorted(folder.rglob("*.parquet"))
+    ).to_pylist()
+    return [row for row in found if row["preset"] != "probe"]
+
+
 def distances(folder=RECORDS):
     """By model, norm and sample: by attack, the distance in the record."""
     found = collections.defaultdict(dict)
-    for path in folder.rglob("*.parquet"):
-        for row in pq.read_table(
-            path, columns=results.WITHOUT_IMAGES
-        ).to_pylist():
-            if row["preset"] != "probe":
-                key = row["model"], row["norm"], row["sample"]
-                found[key][row["attack"]] = row[f"distance_{row['norm']}"]
+    for row in rows(folder):
+        key = row["model"], row["norm"], row["sample"]
+        found[key][row["attack"]] = row[f"distance_{row['norm']}"]
     return found
 
 
@@ -94,15 +103,10 @@ def check(number, model, row, of=None):
 def across_norms(*folders):
     """By model, norm and sample: the least distance, whatever its attack."""
     least = collections.defaultdict(lambda: math.inf)
-    columns = [f"distance_{norm}" for norm in THRESHOLDS]
-    paths = (path for each in folders for path in each.rglob("*.parquet"))
-    for path in paths:
-        names = ["model", "sample", "preset", *columns]
-        for row in pq.read_table(path, columns=names).to_pylist():
-            if row["preset"] != "probe":
-                for norm, column in zip(THRESHOLDS, columns, strict=True):
-                    key = row["model"], norm, row["sample"]
-                    least[key] = min(least[key], row[column])
+    for row in itertools.chain(*map(rows, folders)):
+        for norm in THRESHOLDS:
+            key = row["model"], norm, row["sample"]
+            least[key] = min(least[key], row[f"distance_{norm}"])
     return least
 
 
