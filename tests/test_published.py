@@ -6,6 +6,7 @@ import math
 import re
 import statistics
 
+import numpy as np
 from published import AUTOATTACK
 from published import BRENDEL_BETHGE
 from published import EXTRA
@@ -13,6 +14,7 @@ from published import PAGE
 from published import RECORDS
 from published import REFINED
 from published import ROOT
+from published import STRAIGHT_THROUGH
 from published import THRESHOLDS
 from published import TITLES
 from published import WEAKEST_REFINED
@@ -22,7 +24,9 @@ from published import check_closest
 from published import distances
 from published import numbers
 from published import page_cells
+from scipy.stats import binomtest
 
+from dim_tf.attacks.spec import GRADIENTS
 from dim_tf.attacks.suite import PAPER
 from dim_tf.benchmarking import rivals
 from dim_tf.evaluation import results
@@ -64,7 +68,14 @@ def test_the_readme_has_the_speeds_of_the_races():
                 sum(row[f"{side}_seconds"] for row in rows)
                 for side in ("foolbox", "native")
             )
-            cells.append(f" {stock / ours:.1f} " if whole else " ")
+            compiling = sum(
+                max(0.0, row["native_compile_seconds"]) for row in rows
+            )
+            if whole:
+                ratios = stock / ours, stock / (ours + compiling)
+                cells.append(" {:.1f} ({:.1f}) ".format(*ratios))
+            else:
+                cells.append(" ")
             assert all(row["ratio"] > 1 for row in rows)
         line = f"| `{model}` |{'|'.join(cells)}|\n"
         assert line in (ROOT / "README.md").read_text()
@@ -143,7 +154,7 @@ def test_the_readme_says_how_many_images():
 def test_readme_and_build_have_the_hours_that_records_took():
     seconds = collections.Counter()
     folders = (RECORDS, BRENDEL_BETHGE, REFINED, WEAKEST_REFINED)
-    for folder in (*folders, AUTOATTACK, EXTRA):
+    for folder in (*folders, AUTOATTACK, EXTRA, STRAIGHT_THROUGH):
         table = results.read(folder, ["model", "seconds"])
         for row in table.to_pylist():
             seconds[row["model"]] += row["seconds"]
@@ -249,6 +260,7 @@ def test_the_published_loss_is_half_blind_on_internal_models():
             own[model, attack.replace("_dlr", "_t")],
         )
         for (model, attack), count in published.items()
+        if attack.endswith("_apgd_dlr")
     }
     internal = ("dim", "bi_dim", "im", "single_im", "dn_single_im")
     for key in (("bi_dim", "l2"), *((model, "l1") for model in internal)):
@@ -257,6 +269,105 @@ def test_the_published_loss_is_half_blind_on_internal_models():
     assert [key for key, (dlr, lead) in found.items() if dlr > lead] == [
         ("bi_cnn", "linf")
     ]
+
+
+def check_runs(cells, keys, attacks=None):
+    """Checks what either surrogate and both leave, three cells of the page.
+
+    Args:
+        cells: of a model and a norm.
+        keys: its model, norm and samples, as of `distances`.
+        attacks: that the first two are of; None: all with both surrogates.
+
+    Returns:
+        What is left in the last of the cells: distances in the keys' order.
+    """
+    sigmoid, identity = distances(), distances(STRAIGHT_THROUGH)
+    model, norm, _ = keys[0]
+    found = [{}, {}, {}]
+    for key in keys:
+        names = attacks or identity[key]
+        found[0][key] = min(sigmoid[key][name] for name in names)
+        found[1][key] = min(identity[key][name] for name in names)
+        runs = (*sigmoid[key].values(), *identity[key].values())
+        found[2][key] = min(runs)
+    for cell, own in zip(cells, found, strict=True):
+        check_closest(re.sub(r" \[.*\]", "", cell), own, model, norm)
+    return list(found[2].values())
+
+
+def test_the_table_of_the_other_surrogate_is_that_of_its_records():
+    (rows,) = re.findall(
+        r"^\| \| `bi_dim`, sigmoid \| .*\n\|--.*\n((?:\|.*\n)+)", PAGE, re.M
+    )
+    known = distances(STRAIGHT_THROUGH)
+    names = {attack for found in known.values() for attack in found}
+    access = {name: spec.access for name, spec in PAPER.items()}
+    assert names == {name for name in access if access[name] == GRADIENTS}
+    for norm, line in zip(THRESHOLDS, rows.splitlines(), strict=True):
+        _, *cells = (part.strip() for part in line.split("|")[1:-1])
+        for place, model in enumerate(("bi_dim", "bi_cnn")):
+            keys = [key for key in known if key[:2] == (model, norm)]
+            assert len(keys) == 100
+            check_runs(cells[3 * place : 3 * place + 3], keys)
+
+
+def test_the_readme_says_what_is_left_with_the_other_surrogate_too():
+    words = "biDIM keeps {} in its weakest norm and not {}, biABS, attacked so "
+    words += "by one attack, {} and not {}."
+    shares = []
+    for model in ("bi_dim", "bi_abs"):
+        for folders in ((RECORDS, STRAIGHT_THROUGH), (RECORDS,)):
+            least = collections.defaultdict(lambda: math.inf)
+            for folder in folders:
+                for key, found in distances(folder).items():
+                    least[key] = min(least[key], *found.values())
+            robust = {norm: [] for norm in THRESHOLDS}
+            for (of, norm, _), distance in least.items():
+                if of == model:
+                    limit = THRESHOLDS[norm] * (1 + 1e-6)
+                    robust[norm].append(distance > limit)
+            weakest = min(map(statistics.mean, robust.values()))
+            shares.append(f"{weakest:.0%}")
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    assert words.format(*shares) in readme
+
+
+def test_the_two_are_attacked_with_the_other_surrogate_on_common_images():
+    (rows,) = re.findall(
+        r"^\| Brendel-Bethge \| .*\n\|--.*\n((?:\|.*\n)+)", PAGE, re.M
+    )
+    known = distances(STRAIGHT_THROUGH)
+    samples = sorted({sample for of, _, sample in known if of == "bi_abs"})
+    assert len(samples) == 40
+    for norm, line in zip(("l0", "l1"), rows.splitlines(), strict=True):
+        _, *cells = (part.strip() for part in line.split("|")[1:-1])
+        left = []
+        for place, model in enumerate(("bi_dim", "bi_abs")):
+            keys = [(model, norm, sample) for sample in samples]
+            own = cells[3 * place : 3 * place + 3]
+            left.append(check_runs(own, keys, [f"{norm}_brendel_bethge"]))
+        # As the words below the table say.
+        ours, theirs = map(np.array, left)
+        more, fewer = int((theirs > ours).sum()), int((theirs < ours).sum())
+        apart = binomtest(more, more + fewer).pvalue < 0.01
+        assert apart == (norm == "l0"), (more, fewer)
+        assert norm == "l1" or more > fewer
+
+
+def test_what_latent_descent_leaves_is_in_its_records():
+    (row,) = re.findall(r"^\| `l2_latent_descent` \| (.*) \|", PAGE, re.M)
+    known = distances(EXTRA)
+    models = ("dim", "bi_dim", "im", "single_im", "dn_single_im")
+    for model, cell in zip(
+        (*models, "abs", "bi_abs"), row.split(" | "), strict=True
+    ):
+        own = {
+            key: found["l2_latent_descent"]
+            for key, found in known.items()
+            if key[:2] == (model, "l2")
+        }
+        check_closest(cell, own, model, "l2")
 
 
 def passes_of(records):

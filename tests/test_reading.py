@@ -380,7 +380,7 @@ def test_intervals_are_as_the_reading_says():
     assert len(others) == 9
     decided = {model for model in others if apart(row, model, "bi_dim")}
     assert others - decided == {"bi_abs"}
-    others -= {"bi_abs", "abs"}
+    others -= {"bi_abs"}
     assert all(apart(row, model, "bi_abs") for model in others)
 
 

@@ -71,7 +71,8 @@ def test_weights_stay_small():
 
 
 def test_readme_table_is_made_from_the_cards():
-    table = formats.to_markdown(cards.models_table(ROOT / "saved_models"))
+    rows = cards.models_table(ROOT / "saved_models")
+    table = formats.to_markdown([row[:4] for row in rows])
     assert table in (ROOT / "README.md").read_text()
 
 
