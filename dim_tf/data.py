@@ -38,7 +38,7 @@ class DataConfig:
 
     dataset: str = config.setting(
         "mnist",
-        "tensorflow-datasets name of a 28x28 grey dataset of ten classes: "
+        "tensorflow-datasets name of a 28x28 gray dataset of ten classes: "
         "mnist (bundled), fashion_mnist, kmnist, ...; for third-party models "
         "any images of one size.",
     )
@@ -98,7 +98,7 @@ def load(
         split: `"train"`, `"validation"` (the last rows of the training file)
             or `"test"`.
         any_shape: whether images may be of any one size and any classes, as
-            long as they have labels; else 28x28 grey in ten classes.
+            long as they have labels; else 28x28 gray in ten classes.
 
     Raises:
         ValueError: unknown dataset or split, corrupted or unreachable files,

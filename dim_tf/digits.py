@@ -19,7 +19,7 @@ _UNREADABLE = (OSError, ValueError, SyntaxError)
 def read(path: str | pathlib.Path) -> np.ndarray:
     """Reads the digits in a PNG, JPEG or NPY file.
 
-    Colors become grey, transparency becomes white, and dark ink on bright
+    Colors become gray, transparency becomes white, and dark ink on bright
     paper is inverted to a bright digit on black. Images of exactly 28x28 pixels
     are then taken as they are; of any other size, shading of the paper is taken
     off, and what is left is cropped to the ink, scaled to a longest side of 20
@@ -48,7 +48,7 @@ def read(path: str | pathlib.Path) -> np.ndarray:
 
 
 def normalize(image: np.ndarray, name: str = "image") -> np.ndarray:
-    """Makes one grey image look like MNIST.
+    """Makes one gray image look like MNIST.
 
     Args:
         image: float32 `(height, width)` in [0, 1], either polarity.
@@ -62,7 +62,7 @@ def normalize(image: np.ndarray, name: str = "image") -> np.ndarray:
     """
     border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
     background = float(np.median(border))
-    # Whatever differs more from the paper is the ink, on grey paper too.
+    # Whatever differs more from the paper is the ink, on gray paper too.
     if background - image.min() > image.max() - background:
         image, background = 1.0 - image, 1.0 - background
     as_it_is = image.shape == (_SIDE, _SIDE)
@@ -137,8 +137,8 @@ def _read_picture(path: pathlib.Path) -> np.ndarray:
             f"{path} is not a readable PNG, JPEG or NPY image ({error})"
         ) from error
     white = PIL.Image.new("RGBA", colors.size, "white")
-    grey = PIL.Image.alpha_composite(white, colors).convert("L")
-    return np.asarray(grey, dtype=np.float32)[None] / np.float32(255)
+    gray = PIL.Image.alpha_composite(white, colors).convert("L")
+    return np.asarray(gray, dtype=np.float32)[None] / np.float32(255)
 
 
 def _read_npy(path: pathlib.Path) -> np.ndarray:

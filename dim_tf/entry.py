@@ -18,7 +18,7 @@ def run(main: Callable[[list[str]], None], *, resumes: bool = False) -> None:
 
     Args:
         main: takes the arguments left after flag parsing.
-        resumes: whether the same command goes on where it was interrupted.
+        resumes: whether the same command resumes where it was interrupted.
     """
     app.run(lambda argv: _guarded(main, argv, resumes), flags_parser=_parse)
 
@@ -41,7 +41,7 @@ def _guarded(main, argv, resumes):
     try:
         main(argv[1:])
     except KeyboardInterrupt:
-        advice = "; the same command goes on where it was" if resumes else ""
+        advice = "; the same command resumes where it was" if resumes else ""
         _fail("interrupted" + advice, 130)
     except Exception as error:
         if not _is_expected(error):

@@ -6,7 +6,7 @@ r"""Attacks models and keeps a record of every sample.
     python -m dim_tf.evaluate --models=mine.keras --images=mine.npz
 
 Records go to `--results`, a Parquet file for every shard of samples. What is
-there already is not made again: the same command goes on where it was stopped,
+there already is not made again: the same command resumes where it was stopped,
 and one with more examples adds to it. `python -m dim_tf.report --results=...`
 makes tables of them.
 """

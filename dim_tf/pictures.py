@@ -21,7 +21,7 @@ def rows(*images, gap: int = 2) -> np.ndarray:
 
     Args:
         images: arrays `(columns, 28, 28, 1)`, one per row; clipped to [0, 1].
-        gap: grey pixels below and to the right of each tile.
+        gap: gray pixels below and to the right of each tile.
 
     Returns:
         float32 `(height, width, 1)` in [0, 1].

@@ -2,7 +2,7 @@ r"""Classifies image files of handwritten digits.
 
     python -m dim_tf.predict --model=saved_models/dim seven.png scans/*.jpg
 
-PNG, JPEG and NPY files of any size, either polarity, grey or color; how they
+PNG, JPEG and NPY files of any size, either polarity, gray or color; how they
 become 28x28 images is written in dim_tf/digits.py. `--picture=out.png` draws
 what a DIM sees: the input, the denoised image and the ten reconstructions.
 """

@@ -49,7 +49,7 @@ class ServeConfig:
         1_000, "Requests that may wait for a model.", minimum=1
     )
     request_seconds: float = config.setting(
-        30.0, "Time for a body to arrive, and for its answer.", minimum=0.001
+        30.0, "Seconds for a body to arrive, and for its answer.", minimum=0.001
     )
     poll_seconds: float = config.setting(
         5.0, "Seconds between checks for new versions.", minimum=0.01

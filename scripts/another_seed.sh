@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Does what the ablations tell survive another training? The four of them trained
 # from another seed, into build/, and attacked as in results/brendel_bethge: records
-# in results/ablations_seed_1. SEED=2 makes one more. Killed, it goes on where it was.
+# in results/ablations_seed_1. SEED=2 makes one more. Killed, it resumes where it was.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Trains every model from its flagfile, which may know better than to take a first
-# look at 500 images; goes on where it stopped.
+# look at 500 images; resumes where it stopped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -42,7 +42,7 @@ def test_an_interrupted_command_says_whether_it_resumes(
     assert ended.value.code == 130
     said = capsys.readouterr().err
     assert said.startswith("error: interrupted")
-    assert ("goes on where it was" in said) == resumes
+    assert ("resumes where it was" in said) == resumes
 
 
 class Present:

@@ -313,8 +313,8 @@ def test_the_table_of_the_other_surrogate_is_that_of_its_records():
 
 
 def test_the_readme_says_what_is_left_with_the_other_surrogate_too():
-    words = "biDIM keeps {} in its weakest norm and not {}, biABS, attacked so "
-    words += "by one attack, {} and not {}."
+    words = "biDIM keeps {} in its weakest norm instead of {}, and biABS {} "
+    words += "instead of {} (of its 40 images"
     shares = []
     for model in ("bi_dim", "bi_abs"):
         for folders in ((RECORDS, STRAIGHT_THROUGH), (RECORDS,)):

@@ -192,7 +192,7 @@ def on_ray(
     except ray.exceptions.RayError as error:
         reason = str(error).partition("\n")[0]
         raise ConnectionError(
-            f"the workers are gone ({reason}); the same command goes on where "
+            f"the workers are gone ({reason}); the same command resumes where "
             "they were"
         ) from error
     finally:

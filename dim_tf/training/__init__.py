@@ -137,7 +137,7 @@ class Training:
     config: TrainConfig
 
     def run(self, callbacks: Sequence[loop.Callback] = ()) -> Trained:
-        """Trains, or goes on where a killed run stopped.
+        """Trains, or resumes where a killed run stopped.
 
         For the same weights from the same seed, call
         `tf.config.experimental.enable_op_determinism()` first.
