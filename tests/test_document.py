@@ -305,6 +305,27 @@ def test_a_model_is_asked_of_its_samples_in_other_records(tmp_path):
         assert fill(f"{{{{ {asked} }}}}", tmp_path, table) != expected
 
 
+def test_other_runs_of_attacks_are_set_apart_or_count_too(tmp_path):
+    for folder, attack, sizes in (
+        ("own", "l2_bim", [1.0, 2.0, 2.0]),
+        ("own", "l2_pgd", [2.0, 2.0, 1.0]),
+        ("other", "l2_bim", [2.0, 1.0, 1.0]),
+    ):
+        columns = records(("dim", attack, "l2", sizes)).to_pydict()
+        path = results.shard_path(tmp_path / folder / "dim" / attack, range(3))
+        results.write_shard(path, columns, {})
+    table = results.read(tmp_path / "own", results.WITHOUT_IMAGES)
+    other = f"records('{tmp_path / 'other'}')"
+    for numbers, left in (
+        ("", "33%"),
+        (f"{other}.", "33%"),
+        (f"of_attacks_in({other}).", "67%"),
+        (f"with_runs_of({other}).", "0%"),
+    ):
+        asked = f"{{{{ {numbers}accuracy('all_l2', 'dim') }}}}"
+        assert fill(asked, tmp_path, table) == left, numbers
+
+
 def test_an_attack_may_have_more_samples_than_another(tmp_path):
     table = records(
         ("dim", "l2_bim", "l2", [1.0, 2.0, 3.0]),
